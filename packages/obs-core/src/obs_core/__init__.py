@@ -1,0 +1,63 @@
+"""obs_core: records, ports, instruments, encoders and queries, without any I/O."""
+
+from ._capture import LogHandler
+from ._context import bind, current_context
+from ._errors import (
+    ConfigurationError,
+    CursorExpiredError,
+    DeclarationError,
+    ObsError,
+    QueryError,
+    StorageClosedError,
+    StorageError,
+)
+from ._families import Family
+from ._instruments import Counter, Gauge, Histogram
+from ._levels import LEVELS, SEVERITY, level_of_number, levels_from, parse_level
+from ._memory import MemoryStorage
+from ._ports import LogStoragePort, MetricsStoragePort, Runtime, Storage
+from ._queries import LogQuery, MetricQuery, matches_log, matches_metric
+from ._records import LogEntry, MetricFamily, MetricMetadata, MetricSample, MetricSeries, StoredLog
+from ._registry import Registry
+from ._retention import RetentionPolicy
+
+__all__ = [
+    "LEVELS",
+    "SEVERITY",
+    "ConfigurationError",
+    "Counter",
+    "CursorExpiredError",
+    "DeclarationError",
+    "Family",
+    "Gauge",
+    "Histogram",
+    "LogEntry",
+    "LogHandler",
+    "LogQuery",
+    "LogStoragePort",
+    "MemoryStorage",
+    "MetricFamily",
+    "MetricMetadata",
+    "MetricQuery",
+    "MetricSample",
+    "MetricSeries",
+    "MetricsStoragePort",
+    "ObsError",
+    "QueryError",
+    "Registry",
+    "RetentionPolicy",
+    "Runtime",
+    "Storage",
+    "StorageClosedError",
+    "StorageError",
+    "StoredLog",
+    "bind",
+    "current_context",
+    "level_of_number",
+    "levels_from",
+    "matches_log",
+    "matches_metric",
+    "parse_level",
+]
+
+__version__ = "0.1.0"

@@ -1,0 +1,40 @@
+"""The rules for names of metrics and labels (Prometheus data model; text format 0.0.4)."""
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from ._errors import DeclarationError
+
+_METRIC: Final = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
+_LABEL: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+# What a histogram or a counter is exposed as: another family must not end like that.
+_SUFFIXES: Final = ("_total", "_created", "_bucket", "_sum", "_count", "_info")
+
+
+def family_name(kind: str, name: str) -> str:
+    """The name of the family: a counter's without `_total`. Raises `DeclarationError` for a bad one."""
+    if not _METRIC.fullmatch(name):
+        raise DeclarationError(f"bad metric name {name!r}: use letters, digits, _ and :, no digit first")
+    if kind == "counter":
+        name = name.removesuffix("_total")
+    for suffix in _SUFFIXES:
+        if name.endswith(suffix):
+            raise DeclarationError(f"the {kind} {name!r} must not end in {suffix}, which has a meaning of its own")
+    if not name:
+        raise DeclarationError("a counter needs a name before _total")
+    return name
+
+
+def label_names(metric: str, labels: Sequence[str], reserved: Sequence[str] = ()) -> tuple[str, ...]:
+    """The labels of a metric, checked. Raises `DeclarationError` that names the offence."""
+    if isinstance(labels, str):
+        raise DeclarationError(f"labels of {metric} must be a sequence of names: write ({labels!r},)")
+    for label in labels:
+        if not isinstance(label, str) or not _LABEL.fullmatch(label):
+            raise DeclarationError(f"bad label name {label!r} of {metric}: use letters, digits and _")
+        if label.startswith("__") or label in reserved:
+            raise DeclarationError(f"the label {label!r} of {metric} is reserved: choose another name")
+    if len(set(labels)) != len(labels):
+        raise DeclarationError(f"{metric} declares a label twice: {', '.join(labels)}")
+    return tuple(labels)
