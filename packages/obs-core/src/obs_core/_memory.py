@@ -1,0 +1,232 @@
+"""A storage in plain memory: for tests, and for services that need no history."""
+
+import secrets
+from array import array
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from threading import Lock
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar
+
+import msgspec
+
+from ._cursors import cursor_text, parse_cursor
+from ._errors import StorageClosedError
+from ._ports import Storage
+from ._queries import LogQuery, MetricQuery, matches_log, matches_metric
+from ._records import LogEntry, MetricMetadata, MetricSample, MetricSeries, StoredLog
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+
+R = TypeVar("R", LogEntry, MetricSample)
+
+
+class _Table(Generic[R]):
+    """Records by a number that only grows; over `max_rows` the oldest go first."""
+
+    def __init__(self, kind: type[R], max_rows: int) -> None:
+        self.opened = False
+        self._kind = kind
+        self._max_rows = max_rows
+        self._rows: dict[int, R] = {}
+        self._next = 1
+        self._lock = Lock()
+
+    def append(self, records: Sequence[R]) -> None:
+        self.check()
+        refuse_others(self._kind, records)
+        with self._lock:
+            for record in records:
+                self._rows[self._next] = record
+                self._next += 1
+            for number in list(self._rows)[: max(len(self._rows) - self._max_rows, 0)]:
+                del self._rows[number]
+
+    def rows(self) -> list[tuple[int, R]]:
+        """All rows at this instant, in the order of storing."""
+        self.check()
+        with self._lock:
+            return list(self._rows.items())
+
+    def delete(self, doomed: Callable[[R], bool]) -> int:
+        numbers = [number for number, record in self.rows() if doomed(record)]
+        return self.remove(numbers)
+
+    def remove(self, numbers: Sequence[int]) -> int:
+        with self._lock:
+            return sum(self._rows.pop(number, None) is not None for number in numbers)
+
+    def keep_newest(self, count: int, counted: Callable[[R], bool]) -> int:
+        numbers = [number for number, record in self.rows() if counted(record)]
+        return self.remove(numbers[: max(len(numbers) - count, 0)])
+
+    def shrink(self, max_bytes: int, counted: Callable[[R], bool]) -> int:
+        sizes = [(number, len(_encode(record))) for number, record in self.rows() if counted(record)]
+        left = sum(size for _, size in sizes)
+        doomed = []
+        for number, size in sizes:
+            if left <= max_bytes:
+                break
+            doomed.append(number)
+            left -= size
+        return self.remove(doomed)
+
+    def size(self, counted: Callable[[R], bool]) -> int:
+        return sum(len(_encode(record)) for _, record in self.rows() if counted(record))
+
+    def count(self, counted: Callable[[R], bool]) -> int:
+        return sum(counted(record) for _, record in self.rows())
+
+    def check(self) -> None:
+        if not self.opened:
+            raise StorageClosedError("MemoryStorage")
+
+
+def refuse_others(kind: type, records: Sequence[object]) -> None:
+    """Raise `TypeError` where a record is of another kind."""
+    for record in records:
+        if not isinstance(record, kind):
+            raise TypeError(f"{kind.__name__} is needed, not {record!r}: nothing of the batch was stored")
+
+
+class _Logs:
+    def __init__(self, max_entries: int) -> None:
+        self.table = _Table(LogEntry, max_entries)
+        self.generation = secrets.token_hex(8)
+
+    async def write(self, entries: Sequence[LogEntry]) -> None:
+        self.table.append(entries)
+
+    async def read(self, query: LogQuery) -> AsyncIterator[StoredLog]:
+        self.table.check()
+        place = parse_cursor(query.after, self.generation) if query.after else None
+        rows = self.table.rows()
+        newest_first = query.order == "desc"
+        found = 0
+        for number, entry in reversed(rows) if newest_first else rows:
+            if place is not None and (number >= place if newest_first else number <= place):
+                continue
+            if not matches_log(query, entry):
+                continue
+            yield StoredLog(cursor_text(self.generation, number), entry)
+            found += 1
+            if found == query.limit:
+                return
+
+    async def delete_before(self, timestamp: float, *, level: str | None = None) -> int:
+        counted = _of_level(level)
+        return self.table.delete(lambda entry: entry.timestamp < timestamp and counted(entry))
+
+    async def keep_newest(self, count: int, *, level: str | None = None) -> int:
+        return self.table.keep_newest(count, _of_level(level))
+
+    async def shrink(self, max_bytes: int, *, level: str | None = None) -> int:
+        return self.table.shrink(max_bytes, _of_level(level))
+
+    async def count(self, *, level: str | None = None) -> int:
+        return self.table.count(_of_level(level))
+
+    async def size(self, *, level: str | None = None) -> int:
+        return self.table.size(_of_level(level))
+
+
+class _Metrics:
+    def __init__(self, max_samples: int) -> None:
+        self.table = _Table(MetricSample, max_samples)
+        self._metadata: dict[str, MetricMetadata] = {}
+
+    async def write(self, samples: Sequence[MetricSample], metadata: Sequence[MetricMetadata] = ()) -> None:
+        refuse_others(MetricMetadata, metadata)
+        self.table.append(samples)
+        for one in metadata:
+            self._metadata[one.name] = one
+
+    async def read(self, query: MetricQuery) -> AsyncIterator[MetricSample]:
+        found = 0
+        for _, sample in self.table.rows():
+            if matches_metric(query, sample):
+                yield sample
+                found += 1
+                if found == query.limit:
+                    return
+
+    async def read_series(self, query: MetricQuery) -> AsyncIterator[MetricSeries]:
+        series: dict[tuple[str, frozenset[tuple[str, str]]], MetricSeries] = {}
+        for _, sample in self.table.rows():
+            if not matches_metric(query, sample):
+                continue
+            key = sample.name, frozenset(sample.labels.items())
+            if key not in series:
+                if len(series) == query.limit:
+                    continue
+                series[key] = MetricSeries(sample.name, sample.labels, array("d"), array("d"))
+            series[key].times.append(sample.timestamp)
+            series[key].values.append(sample.value)
+        for one in series.values():
+            yield one
+
+    async def metadata(self) -> Sequence[MetricMetadata]:
+        self.table.check()
+        return [self._metadata[name] for name in sorted(self._metadata)]
+
+    async def delete_before(self, timestamp: float) -> int:
+        return self.table.delete(lambda sample: sample.timestamp < timestamp)
+
+    async def keep_newest(self, count: int) -> int:
+        return self.table.keep_newest(count, _any)
+
+    async def shrink(self, max_bytes: int) -> int:
+        return self.table.shrink(max_bytes, _any)
+
+    async def count(self) -> int:
+        return self.table.count(_any)
+
+    async def size(self) -> int:
+        return self.table.size(_any)
+
+
+class MemoryStorage:
+    """Keeps the newest `max_entries` log entries and `max_samples` samples; what is older is forgotten.
+
+    Closing it forgets nothing: opened again, it is as it was.
+    """
+
+    def __init__(self, *, max_entries: int = 100_000, max_samples: int = 100_000) -> None:
+        self._logs = _Logs(max_entries)
+        self._metrics = _Metrics(max_samples)
+
+    @property
+    def logs(self) -> _Logs:
+        return self._logs
+
+    @property
+    def metrics(self) -> _Metrics:
+        return self._metrics
+
+    @property
+    def path(self) -> Path | None:
+        return None
+
+    async def __aenter__(self) -> Self:
+        self._logs.table.opened = self._metrics.table.opened = True
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._logs.table.opened = self._metrics.table.opened = False
+
+    async def size(self) -> int:
+        return await self._logs.size() + await self._metrics.size()
+
+
+def _of_level(level: str | None) -> Callable[[LogEntry], bool]:
+    return _any if level is None else lambda entry: entry.level == level
+
+
+def _any(_record: object) -> bool:
+    return True
+
+
+if TYPE_CHECKING:
+    _: type[Storage] = MemoryStorage

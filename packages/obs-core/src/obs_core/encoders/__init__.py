@@ -1,0 +1,16 @@
+"""Encoders: from records to the bytes of NDJSON and of the Prometheus text format 0.0.4."""
+
+from ._ndjson import encode_ndjson, ndjson_lines, rfc3339
+from ._prometheus import CONTENT_TYPE_TEXT, encode_prometheus, exposition
+from ._series import parse_series_key, series_key
+
+__all__ = [
+    "CONTENT_TYPE_TEXT",
+    "encode_ndjson",
+    "encode_prometheus",
+    "exposition",
+    "ndjson_lines",
+    "parse_series_key",
+    "rfc3339",
+    "series_key",
+]

@@ -1,0 +1,220 @@
+import logging
+import signal
+import sys
+import threading
+
+import pytest
+
+from obs_core import LogHandler, bind
+from obs_core._queue import LogQueue
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture
+def handler():
+    return LogHandler()
+
+
+@pytest.fixture
+def log(handler):
+    logger = logging.Logger("shop")  # noqa: LOG001  # apart from the loggers of the process
+    logger.addHandler(handler)
+    return logger
+
+
+def one(handler):
+    (entry,) = handler.drain(10)
+    return entry
+
+
+def test_a_call_becomes_an_entry(log, handler):
+    log.info("order %d paid", 7, extra={"plan": "pro"})
+    entry = one(handler)
+    assert (entry.level, entry.message, entry.logger) == ("INFO", "order 7 paid", "shop")
+    assert entry.attributes == {"plan": "pro"}
+    assert handler.accepted == 1
+
+
+def test_an_exception_becomes_attributes(log, handler):
+    try:
+        raise KeyError("order")
+    except KeyError:
+        log.exception("failed")
+    attributes = one(handler).attributes
+    assert attributes["exception.type"] == "KeyError"
+    assert attributes["exception.message"] == "'order'"
+    assert "test_an_exception_becomes_attributes" in attributes["exception.stacktrace"]
+
+
+def test_the_stack_is_an_attribute_where_it_was_asked_for(log, handler):
+    log.info("here", stack_info=True)
+    assert "test_the_stack_is" in one(handler).attributes["code.stacktrace"]
+
+
+@pytest.mark.parametrize(
+    ("number", "name", "level", "kept"),
+    [(25, "NOTICE", "INFO", "NOTICE"), (5, "TRACE", "TRACE", None), (35, "Level 35", "WARNING", "Level 35")],
+)
+def test_other_levels_are_mapped_down_and_their_name_is_kept(handler, number, name, level, kept):
+    record = logging.makeLogRecord({"levelno": number, "levelname": name, "msg": "x"})
+    handler.handle(record)
+    entry = one(handler)
+    assert (entry.level, entry.attributes.get("level")) == (level, kept)
+
+
+def test_arguments_are_formatted_and_copied_at_the_call(log, handler):
+    items = [1]
+    log.info("%s", items, extra={"items": items})
+    items.append(2)
+    entry = one(handler)
+    assert (entry.message, entry.attributes) == ("[1]", {"items": [1]})
+
+
+def test_what_cannot_be_printed_says_so_and_the_host_never_sees_it(log, handler):
+    class Unprintable:
+        def __str__(self) -> str:
+            raise RuntimeError("no text")
+
+    log.info("%s", Unprintable(), extra={"thing": Unprintable()})
+    log.info("%d", "no number")
+    log.info(Unprintable())
+    assert [entry.message for entry in handler.drain(10)] == [
+        "%s <unprintable arguments>",
+        "%d <unprintable arguments>",
+        "<unprintable Unprintable> <unprintable arguments>",
+    ]
+
+
+def test_text_that_logs_while_it_is_made_does_not_recurse(log, handler):
+    class Chatty:
+        def __str__(self) -> str:
+            log.info("inner")
+            return "outer"
+
+    log.info("%s", Chatty())
+    assert [entry.message for entry in handler.drain(10)] == ["outer"]
+
+
+def test_what_is_bound_is_in_every_entry_below(log, handler):
+    with bind(request_id="r1", trace_id="a" * 32, span_id="b" * 16):
+        log.info("x", extra={"order": 1})
+    log.info("y")
+    inside, outside = handler.drain(10)
+    assert (inside.attributes, inside.trace_id, inside.span_id) == (
+        {"request_id": "r1", "order": 1},
+        "a" * 32,
+        "b" * 16,
+    )
+    assert (outside.attributes, outside.trace_id) == ({}, "")
+
+
+@pytest.mark.parametrize("name", ["obs_core", "obs_runtime.background", "aiosqlite"])
+def test_our_own_loggers_are_not_captured(handler, name):
+    assert not handler.handle(logging.makeLogRecord({"name": name, "msg": "x", "levelno": 20, "levelname": "INFO"}))
+    assert handler.drain(10) == []
+
+
+def test_errors_wake_the_writer_and_others_do_not(log, handler):
+    woken = []
+    handler.on_urgent = lambda: woken.append(1)
+    log.info("a")
+    log.error("b")
+    log.critical("c")
+    assert len(woken) == 2
+
+
+def test_after_the_end_entries_are_counted_as_dropped(log, handler):
+    handler.closed = True
+    log.info("late")
+    assert handler.drain(10) == []
+    assert handler.queue.dropped() == {"queue_full": 0, "stopped": 1}
+
+
+def test_an_entry_over_the_bound_is_cut_and_marked(log, handler):
+    log.info("m" * 1_000_000, extra={"body": "b" * 1_000_000, "order": 7})
+    entry = one(handler)
+    assert entry.attributes["obs.truncated"] is True
+    assert len(entry.message) + len(entry.attributes["body"]) <= 65_536
+
+
+def test_secrets_are_gone_before_the_entry_leaves(log, handler):
+    log.info("Authorization: Bearer abcdef123", extra={"db_password": "x", "nested": {"api_key": "y"}})
+    entry = one(handler)
+    assert entry.message == "Authorization: Bearer ***"
+    assert entry.attributes == {"db_password": "***", "nested": {"api_key": "***"}}
+
+
+def test_a_direct_logger_takes_attributes_by_name(handler):
+    shop = handler.logger("shop")
+    with bind(request_id="r1", trace_id="a" * 32):
+        shop.warning("paid", order=7)
+    try:
+        raise ValueError("no")
+    except ValueError:
+        shop.exception("failed")
+    paid, failed = handler.drain(10)
+    assert (paid.level, paid.logger, paid.attributes, paid.trace_id) == (
+        "WARNING",
+        "shop",
+        {"request_id": "r1", "order": 7},
+        "a" * 32,
+    )
+    assert failed.attributes["exception.type"] == "ValueError"
+
+
+def test_every_level_has_its_method(handler):
+    shop = handler.logger("shop")
+    for method in (shop.trace, shop.debug, shop.info, shop.warning, shop.error, shop.critical):
+        method("x")
+    assert [entry.level for entry in handler.drain(10)] == ["TRACE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+
+
+def test_a_filter_of_the_host_is_honoured(log, handler):
+    handler.addFilter(lambda record: "keep" in record.getMessage())
+    log.info("keep")
+    log.info("lose")
+    assert one(handler).message == "keep"
+
+
+def test_a_signal_handler_that_logs_never_waits(log, handler):
+    logged = 0
+
+    def on_alarm(*_: object) -> None:
+        nonlocal logged
+        log.info("from the signal handler")
+        logged += 1
+
+    previous = signal.signal(signal.SIGALRM, on_alarm)
+    signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+    try:
+        sent = 0
+        while logged < 200:
+            log.info("from the program")
+            sent += 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+    # A signal inside our own code is not recorded: it would be a recursion. The program's own all are.
+    kept = [entry.message for entry in handler.drain(10_000_000)]
+    assert kept.count("from the program") + handler.queue.dropped()["queue_full"] >= sent
+
+
+def test_from_many_threads_kept_and_dropped_is_what_was_sent():
+    queue = LogQueue(max_entries=1000)
+    handler = LogHandler(queue)
+    log = logging.Logger("burst")  # noqa: LOG001
+    log.addHandler(handler)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=lambda: [log.info("x") for _ in range(3000)]) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    kept = len(handler.drain(100_000))
+    assert kept + queue.dropped()["queue_full"] == 24_000
+    assert (queue.entries, queue.size) == (0, 0)
