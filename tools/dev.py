@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """The one command of this repository; it needs nothing but Python 3.11 or newer.
 
-    python3 tools/dev.py test [PACKAGE ...]   every test, on built wheels, newest and lowest dependencies
-    python3 tools/dev.py check                lint, format, types, import contracts
-    python3 tools/dev.py bench [PACKAGE ...]  our figures beside the peers'
-    python3 tools/dev.py ANYTHING ELSE        is passed on to hatch
+python3 tools/dev.py test [PACKAGE ...]   every test, on built wheels, newest and lowest dependencies
+python3 tools/dev.py check                lint, format, types, import contracts
+python3 tools/dev.py bench [PACKAGE ...]  our figures beside the peers'
+python3 tools/dev.py ANYTHING ELSE        is passed on to hatch
 """
 
 import sys
@@ -30,7 +30,10 @@ CORES = os.cpu_count() or 2
 
 def packages() -> list[str]:
     """The names of the distributions, core first, since the others need it."""
-    return sorted((path.parent.name for path in TOP.glob("packages/*/pyproject.toml")), key=lambda name: (name != "obs-core", name))
+    return sorted(
+        (path.parent.name for path in TOP.glob("packages/*/pyproject.toml")),
+        key=lambda name: (name != "obs-core", name),
+    )
 
 
 def tool(name: str) -> str:
@@ -110,7 +113,17 @@ def test(names: list[str]) -> int:
     def one(task: tuple[str, str]) -> int:
         package, environment = task
         (results / package / environment / "junit.xml").unlink(missing_ok=True)
-        command = [tool("tox"), "run", "-q", "-c", "tools/tox.toml", "--root", f"packages/{package}", "-e", environment]
+        command = [
+            tool("tox"),
+            "run",
+            "-q",
+            "-c",
+            "tools/tox.toml",
+            "--root",
+            f"packages/{package}",
+            "-e",
+            environment,
+        ]
         where = ["--workdir", str(results / package), "--installpkg", str(wheels[package])]
         failed = run(
             *command,
@@ -126,7 +139,9 @@ def test(names: list[str]) -> int:
     tasks = [(package, environment) for package in chosen for environment in ENVIRONMENTS]
     with ThreadPoolExecutor(min(CORES, 2)) as pool:
         failures = sum(map(bool, pool.map(one, tasks)))
-    return summary([results / package / environment / "junit.xml" for package, environment in tasks], failures)
+    return summary(
+        [results / package / environment / "junit.xml" for package, environment in tasks], failures
+    )
 
 
 def summary(reports: list[Path], failures: int) -> int:
@@ -150,7 +165,10 @@ def check() -> int:
     pins = constraints(wheels)
     if not (environment / pins.name).exists():
         python = environment / ("Scripts" if os.name == "nt" else "bin") / "python"
-        extras = [f"{name}[testing] @ {path.as_uri()}" if name == "obs-core" else str(path) for name, path in wheels.items()]
+        extras = [
+            f"{name}[testing] @ {path.as_uri()}" if name == "obs-core" else str(path)
+            for name, path in wheels.items()
+        ]
         if run(tool("uv"), "venv", "-q", "--clear", "--python", sys.executable, str(environment)) or run(
             tool("uv"), "pip", "install", "-q", "--python", str(python), *extras, UV_CONSTRAINT=str(pins)
         ):
@@ -166,7 +184,9 @@ def check() -> int:
             *(tool("mypy"), "--config-file", "tools/mypy.ini", "--python-executable", str(python), *modules),
             MYPYPATH=os.pathsep.join(sources),
         ),
-        run(tool("lint-imports"), "--config", "tools/importlinter.toml", PYTHONPATH=os.pathsep.join(sources)),
+        run(
+            tool("lint-imports"), "--no-cache", "tools/importlinter.toml", PYTHONPATH=os.pathsep.join(sources)
+        ),
     )
 
 

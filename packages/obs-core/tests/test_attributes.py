@@ -6,7 +6,6 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
 from obs_core._attributes import clean
 
 pytestmark = pytest.mark.unit
@@ -19,7 +18,9 @@ VALUES = st.recursive(
     | st.text(st.characters(codec=None))
     | st.binary(max_size=20)
     | st.datetimes(),
-    lambda children: st.lists(children, max_size=4) | st.dictionaries(st.text() | st.integers(), children, max_size=4),
+    lambda children: (
+        st.lists(children, max_size=4) | st.dictionaries(st.text() | st.integers(), children, max_size=4)
+    ),
     max_leaves=20,
 )
 

@@ -4,7 +4,6 @@ import sys
 import threading
 
 import pytest
-
 from obs_core import LogHandler, bind
 from obs_core._queue import LogQueue
 
@@ -18,7 +17,7 @@ def handler():
 
 @pytest.fixture
 def log(handler):
-    logger = logging.Logger("shop")  # noqa: LOG001  # apart from the loggers of the process
+    logger = logging.Logger("shop")  # apart from the loggers of the process
     logger.addHandler(handler)
     return logger
 
@@ -111,7 +110,9 @@ def test_what_is_bound_is_in_every_entry_below(log, handler):
 
 @pytest.mark.parametrize("name", ["obs_core", "obs_runtime.background", "aiosqlite"])
 def test_our_own_loggers_are_not_captured(handler, name):
-    assert not handler.handle(logging.makeLogRecord({"name": name, "msg": "x", "levelno": 20, "levelname": "INFO"}))
+    assert not handler.handle(
+        logging.makeLogRecord({"name": name, "msg": "x", "levelno": 20, "levelname": "INFO"})
+    )
     assert handler.drain(10) == []
 
 
@@ -167,7 +168,14 @@ def test_every_level_has_its_method(handler):
     shop = handler.logger("shop")
     for method in (shop.trace, shop.debug, shop.info, shop.warning, shop.error, shop.critical):
         method("x")
-    assert [entry.level for entry in handler.drain(10)] == ["TRACE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+    assert [entry.level for entry in handler.drain(10)] == [
+        "TRACE",
+        "DEBUG",
+        "INFO",
+        "WARNING",
+        "ERROR",
+        "CRITICAL",
+    ]
 
 
 def test_a_filter_of_the_host_is_honoured(log, handler):
@@ -203,7 +211,7 @@ def test_a_signal_handler_that_logs_never_waits(log, handler):
 def test_from_many_threads_kept_and_dropped_is_what_was_sent():
     queue = LogQueue(max_entries=1000)
     handler = LogHandler(queue)
-    log = logging.Logger("burst")  # noqa: LOG001
+    log = logging.Logger("burst")
     log.addHandler(handler)
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)

@@ -103,13 +103,17 @@ METRICS = {
 
 
 def failed_tests(pytester: pytest.Pytester, logs: str, metrics: str) -> set[str]:
-    pytester.makepyfile(test_sabotaged=HEAD.replace("{logs}", logs.strip()).replace("{metrics}", metrics.strip()))
+    pytester.makepyfile(
+        test_sabotaged=HEAD.replace("{logs}", logs.strip()).replace("{metrics}", metrics.strip())
+    )
     result = pytester.runpytest_subprocess("-q", "-p", "no:cacheprovider", "-o", "asyncio_mode=strict", "-rf")
     outcomes = result.parseoutcomes()
-    assert outcomes["passed"] > 30, "the suites did not run"
+    assert outcomes["passed"] > 20, "the suites did not run"
     assert "errors" not in outcomes
     return {
-        line.split("::")[-1].split(" ")[0].split("[")[0] for line in result.outlines if line.startswith("FAILED")
+        line.split("::")[-1].split(" ")[0].split("[")[0]
+        for line in result.outlines
+        if line.startswith("FAILED")
     }
 
 

@@ -15,7 +15,12 @@ def blocks(name: str) -> str:
 
 
 def test_the_examples_of_the_readme_run():
-    done = subprocess.run([sys.executable, "-W", "error", "-c", blocks("README.md")], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", blocks("README.md")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert 'jobs_total{kind="mail"} 1' in done.stdout
     assert '"message":"payment timeout"' in done.stdout

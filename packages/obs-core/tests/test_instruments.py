@@ -5,7 +5,6 @@ import sys
 import threading
 
 import pytest
-
 from obs_core import Counter, DeclarationError, Gauge, Histogram, Registry
 
 pytestmark = pytest.mark.unit
@@ -69,7 +68,13 @@ def test_label_values_that_are_no_text_are_their_text():
 
 @pytest.mark.parametrize(
     ("given", "named"),
-    [((), {}), (("a", "b"), {}), ((), {"plam": "pro"}), ((), {"plan": "pro", "x": "y"}), (("a",), {"plan": "a"})],
+    [
+        ((), {}),
+        (("a", "b"), {}),
+        ((), {"plam": "pro"}),
+        ((), {"plan": "pro", "x": "y"}),
+        (("a",), {"plan": "a"}),
+    ],
 )
 def test_wrong_labels_are_refused_with_the_name_of_the_metric(given, named):
     orders = Registry().counter("orders", "Orders.", labels=("plan",))
@@ -197,7 +202,12 @@ def test_no_update_is_lost_between_threads(make):
 
 @pytest.mark.parametrize(
     ("function", "store"),
-    [(Counter.inc, "STORE_ATTR"), (Gauge.inc, "STORE_ATTR"), (Gauge.dec, "STORE_ATTR"), (Histogram.observe, "STORE_SUBSCR")],
+    [
+        (Counter.inc, "STORE_ATTR"),
+        (Gauge.inc, "STORE_ATTR"),
+        (Gauge.dec, "STORE_ATTR"),
+        (Histogram.observe, "STORE_SUBSCR"),
+    ],
 )
 def test_nothing_is_called_between_load_and_store(function, store):
     names = [instruction.opname for instruction in dis.get_instructions(function)]

@@ -1,6 +1,5 @@
 import pytest
 import pytest_asyncio
-
 from obs_core import LogEntry, LogQuery, MemoryStorage
 from obs_core.testing import LogStorageConformance, MetricsStorageConformance
 
@@ -18,7 +17,9 @@ class TestMemoryStorage(LogStorageConformance, MetricsStorageConformance):
 async def test_it_is_bounded_and_forgets_the_oldest():
     async with MemoryStorage(max_entries=10) as storage:
         await storage.logs.write([LogEntry(1.0, "INFO", str(number)) for number in range(25)])
-        assert [s.entry.message async for s in storage.logs.read(LogQuery())] == [str(n) for n in range(15, 25)]
+        assert [s.entry.message async for s in storage.logs.read(LogQuery())] == [
+            str(n) for n in range(15, 25)
+        ]
 
 
 def test_it_has_no_place_on_disk():

@@ -4,7 +4,6 @@ import math
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
 from obs_core import LogEntry, StoredLog
 from obs_core.encoders import encode_ndjson, ndjson_lines, rfc3339
 
@@ -26,7 +25,13 @@ def test_a_line_has_its_keys_in_the_documented_order():
 
 
 def test_cursor_and_ids_are_left_out_where_there_are_none():
-    assert list(json.loads(ndjson_lines([entry()]))) == ["timestamp", "level", "logger", "message", "attributes"]
+    assert list(json.loads(ndjson_lines([entry()]))) == [
+        "timestamp",
+        "level",
+        "logger",
+        "message",
+        "attributes",
+    ]
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
@@ -80,7 +85,9 @@ async def test_streams_come_in_chunks_and_hold_every_line():
 
     chunks = [chunk async for chunk in encode_ndjson(stored())]
     assert len(chunks) > 1
-    assert [json.loads(line)["cursor"] for line in b"".join(chunks).splitlines()] == [f"g-{n}" for n in range(5000)]
+    assert [json.loads(line)["cursor"] for line in b"".join(chunks).splitlines()] == [
+        f"g-{n}" for n in range(5000)
+    ]
 
 
 @pytest.mark.asyncio

@@ -1,5 +1,4 @@
 import pytest
-
 from obs_core import LEVELS, LogEntry
 from obs_core._queue import OVERHEAD, LogQueue
 

@@ -2,10 +2,19 @@ import subprocess
 import sys
 
 import msgspec
-import pytest
-
 import obs_core
-from obs_core import LEVELS, LogEntry, LogQuery, MetricQuery, MetricSample, QueryError, StorageError, level_of_number, parse_level
+import pytest
+from obs_core import (
+    LEVELS,
+    LogEntry,
+    LogQuery,
+    MetricQuery,
+    MetricSample,
+    QueryError,
+    StorageError,
+    level_of_number,
+    parse_level,
+)
 from obs_core._queries import attribute_text
 
 pytestmark = pytest.mark.unit
@@ -29,14 +38,16 @@ def test_records_survive_an_encoding():
 
 
 @pytest.mark.parametrize(
-    ("name", "level"), [("warn", "WARNING"), ("FATAL", "CRITICAL"), ("info", "INFO"), ("LOUD", None), ("", None)]
+    ("name", "level"),
+    [("warn", "WARNING"), ("FATAL", "CRITICAL"), ("info", "INFO"), ("LOUD", None), ("", None)],
 )
 def test_level_names_have_aliases_and_any_case(name, level):
     assert parse_level(name) == level
 
 
 @pytest.mark.parametrize(
-    ("number", "level"), [(0, "TRACE"), (9, "TRACE"), (10, "DEBUG"), (25, "INFO"), (39, "WARNING"), (99, "CRITICAL")]
+    ("number", "level"),
+    [(0, "TRACE"), (9, "TRACE"), (10, "DEBUG"), (25, "INFO"), (39, "WARNING"), (99, "CRITICAL")],
 )
 def test_numbers_of_logging_are_mapped_down(number, level):
     assert level_of_number(number) == level
@@ -62,7 +73,9 @@ def test_a_metric_query_has_a_limit_above_zero():
         MetricQuery(limit=0)
 
 
-@pytest.mark.parametrize(("value", "text"), [("a", "a"), (7, "7"), (True, "true"), (None, "null"), ([1, "a"], '[1,"a"]')])
+@pytest.mark.parametrize(
+    ("value", "text"), [("a", "a"), (7, "7"), (True, "true"), (None, "null"), ([1, "a"], '[1,"a"]')]
+)
 def test_attributes_are_compared_with_their_json(value, text):
     assert attribute_text(value) == text
 

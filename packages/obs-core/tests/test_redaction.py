@@ -1,5 +1,4 @@
 import pytest
-
 from obs_core import LogEntry
 from obs_core._redaction import redactor
 
@@ -13,7 +12,21 @@ def redacted(message="", **attributes):
 
 @pytest.mark.parametrize(
     "name",
-    ["password", "PASSWORD", "db_password", "dbPassword", "user.pwd", "api_key", "apiKey", "X-Api-Key", "Set-Cookie", "token", "session", "Authorization", "csrf_token"],
+    [
+        "password",
+        "PASSWORD",
+        "db_password",
+        "dbPassword",
+        "user.pwd",
+        "api_key",
+        "apiKey",
+        "X-Api-Key",
+        "Set-Cookie",
+        "token",
+        "session",
+        "Authorization",
+        "csrf_token",
+    ],
 )
 def test_names_of_secrets_are_known_in_every_spelling(name):
     assert redacted(**{name: "x"})[1] == {name: "***"}

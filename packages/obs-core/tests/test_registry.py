@@ -1,5 +1,4 @@
 import pytest
-
 from obs_core import DeclarationError, Registry
 
 pytestmark = pytest.mark.unit

@@ -1,5 +1,4 @@
 import pytest
-
 from obs_core import ConfigurationError, RetentionPolicy
 from obs_core._retention import Deletion, Facts, TrustedClock, plan_retention
 
@@ -7,7 +6,9 @@ pytestmark = pytest.mark.unit
 NOW = 1_764_000_000.0
 
 
-@pytest.mark.parametrize("bound", [{"max_age": 0}, {"max_age": -1.0}, {"max_count": 0}, {"max_bytes": float("nan")}])
+@pytest.mark.parametrize(
+    "bound", [{"max_age": 0}, {"max_age": -1.0}, {"max_count": 0}, {"max_bytes": float("nan")}]
+)
 def test_a_bound_that_keeps_nothing_is_refused_by_name(bound):
     with pytest.raises(ConfigurationError, match=next(iter(bound))):
         RetentionPolicy(**bound)
@@ -37,7 +38,9 @@ def test_nothing_is_deleted_within_the_bounds():
 
 def test_without_a_clock_to_believe_nothing_goes_by_age():
     policy = RetentionPolicy(max_age=60, max_count=1)
-    assert plan_retention(policy, Facts(count=2, size=0), None, "DEBUG") == [Deletion("keep_newest", 1, "DEBUG")]
+    assert plan_retention(policy, Facts(count=2, size=0), None, "DEBUG") == [
+        Deletion("keep_newest", 1, "DEBUG")
+    ]
 
 
 def test_a_clock_that_goes_with_the_monotonic_one_is_believed():

@@ -110,7 +110,9 @@ def entry_of(record: logging.LogRecord) -> LogEntry:
     if attributes:
         trace_id, span_id = text_of(attributes.pop("trace_id", "")), text_of(attributes.pop("span_id", ""))
         attributes = clean(attributes)
-    return LogEntry(record.created, level, _message(record), attributes, text_of(record.name), trace_id, span_id)
+    return LogEntry(
+        record.created, level, _message(record), attributes, text_of(record.name), trace_id, span_id
+    )
 
 
 def _message(record: logging.LogRecord) -> str:
@@ -150,4 +152,6 @@ def _cut(entry: LogEntry) -> LogEntry:
         if left < 0:
             break
         attributes[name] = value
-    return LogEntry(entry.timestamp, entry.level, message, attributes, entry.logger, entry.trace_id, entry.span_id)
+    return LogEntry(
+        entry.timestamp, entry.level, message, attributes, entry.logger, entry.trace_id, entry.span_id
+    )

@@ -1,6 +1,7 @@
 """What all entries of a task and those below it share, and the W3C trace context (level 1, section 3.2)."""
 
 import re
+from contextlib import suppress
 from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Any, Final, Self
@@ -31,12 +32,10 @@ class bind:  # noqa: N801  # used like a function: `with bind(request_id=...)`
     ) -> None:
         if self._token is None:
             return
-        try:
+        # A ValueError says that it is left in another context than it was entered in, as an abandoned
+        # generator is: that context ends by itself.
+        with suppress(ValueError):
             _CONTEXT.reset(self._token)
-        except ValueError:
-            # Left in another context than it was entered in, as an abandoned generator is: that
-            # context ends by itself.
-            pass
         self._token = None
 
 

@@ -14,7 +14,14 @@ def parse_cursor(cursor: str, generation: str) -> int:
     Raises `QueryError` for what is no cursor, `CursorExpiredError` for one of another generation.
     """
     given, dash, number = cursor.partition("-")
-    if not (dash and given.isascii() and given.isalnum() and number.isascii() and number.isdigit() and len(number) < 20):
+    if not (
+        dash
+        and given.isascii()
+        and given.isalnum()
+        and number.isascii()
+        and number.isdigit()
+        and len(number) < 20
+    ):
         raise QueryError("after", f"{cursor[:80]!r} is no cursor: give one that an entry came with")
     if given != generation:
         raise CursorExpiredError()

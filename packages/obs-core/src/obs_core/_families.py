@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from threading import Lock
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from ._errors import DeclarationError
 from ._records import MetricFamily, MetricMetadata
@@ -84,12 +84,14 @@ class Family(Generic[S]):
     def remove(self, *values: object, **named: object) -> None:
         """Forget one series of a gauge. Raises `DeclarationError` for other kinds: their totals must not fall."""
         if self.metadata.kind != "gauge":
-            raise DeclarationError(f"{self.metadata.name} is a {self.metadata.kind}: only gauges forget a series")
+            raise DeclarationError(
+                f"{self.metadata.name} is a {self.metadata.kind}: only gauges forget a series"
+            )
         with self._lock:
             self._series.pop(self._ordered(values, named), None)
             self._keys = [key for labels in self._series for key in self._keys_of(labels)]
 
-    def same_as(self, other: "Family[Series]") -> bool:
+    def same_as(self, other: "Family[Any]") -> bool:
         """Whether both are one declaration; the help may differ."""
         return (self.metadata.kind, self.label_names, self.aggregate, self.bounds) == (
             other.metadata.kind,

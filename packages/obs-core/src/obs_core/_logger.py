@@ -50,5 +50,10 @@ class Logger:
         trace_id, span_id = "", ""
         if context:
             attributes = {**context, **attributes}
-            trace_id, span_id = text_of(attributes.pop("trace_id", "")), text_of(attributes.pop("span_id", ""))
-        self._accept(LogEntry(time(), level, text_of(message), clean(attributes), self.name, trace_id, span_id))
+            trace_id, span_id = (
+                text_of(attributes.pop("trace_id", "")),
+                text_of(attributes.pop("span_id", "")),
+            )
+        self._accept(
+            LogEntry(time(), level, text_of(message), clean(attributes), self.name, trace_id, span_id)
+        )

@@ -26,7 +26,7 @@ class _Table(Generic[R]):
 
     def __init__(self, kind: type[R], max_rows: int) -> None:
         self.opened = False
-        self._kind = kind
+        self._kind: type[R] = kind
         self._max_rows = max_rows
         self._rows: dict[int, R] = {}
         self._next = 1

@@ -20,7 +20,9 @@ def family_name(kind: str, name: str) -> str:
         name = name.removesuffix("_total")
     for suffix in _SUFFIXES:
         if name.endswith(suffix):
-            raise DeclarationError(f"the {kind} {name!r} must not end in {suffix}, which has a meaning of its own")
+            raise DeclarationError(
+                f"the {kind} {name!r} must not end in {suffix}, which has a meaning of its own"
+            )
     if not name:
         raise DeclarationError("a counter needs a name before _total")
     return name
@@ -31,7 +33,7 @@ def label_names(metric: str, labels: Sequence[str], reserved: Sequence[str] = ()
     if isinstance(labels, str):
         raise DeclarationError(f"labels of {metric} must be a sequence of names: write ({labels!r},)")
     for label in labels:
-        if not isinstance(label, str) or not _LABEL.fullmatch(label):
+        if not _LABEL.fullmatch(str(label)):
             raise DeclarationError(f"bad label name {label!r} of {metric}: use letters, digits and _")
         if label.startswith("__") or label in reserved:
             raise DeclarationError(f"the label {label!r} of {metric} is reserved: choose another name")

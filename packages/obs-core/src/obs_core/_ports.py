@@ -44,9 +44,7 @@ class LogStoragePort(Protocol):
 class MetricsStoragePort(Protocol):
     """Keeps the history of each series, in the order of storing, and the newest metadata of each family."""
 
-    async def write(
-        self, samples: Sequence[MetricSample], metadata: Sequence[MetricMetadata] = ()
-    ) -> None:
+    async def write(self, samples: Sequence[MetricSample], metadata: Sequence[MetricMetadata] = ()) -> None:
         """Store all or none. Raises `TypeError` for what is no `MetricSample` or `MetricMetadata`."""
 
     def read(self, query: MetricQuery) -> AsyncIterator[MetricSample]:

@@ -37,7 +37,9 @@ class LogQueue:
     def put(self, entry: LogEntry, size: int) -> bool:
         """Queue an entry of about `size` bytes of text; False where it was dropped instead. Never waits."""
         size = size + OVERHEAD
-        if (self.entries >= self.max_entries or self.size + size > self.max_bytes) and not self._room(entry.level, size):
+        if (self.entries >= self.max_entries or self.size + size > self.max_bytes) and not self._room(
+            entry.level, size
+        ):
             self._full[entry.level].add()
             return False
         self._queues[entry.level].append((self._number(), size, entry))
@@ -68,7 +70,10 @@ class LogQueue:
 
     def dropped(self) -> dict[str, int]:
         """How many were dropped since the start, by reason."""
-        return {"queue_full": sum(tally.total for tally in self._full.values()), "stopped": self._stopped.total}
+        return {
+            "queue_full": sum(tally.total for tally in self._full.values()),
+            "stopped": self._stopped.total,
+        }
 
     def dropped_levels(self) -> dict[str, int]:
         """How many were dropped for want of room, by level."""

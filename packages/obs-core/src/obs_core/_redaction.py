@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 from typing import Any, Final
 
 import msgspec
 
 from ._records import LogEntry
 
-SECRET: Final = "***"
+MASK: Final = "***"
 DEFAULT_NAMES: Final = frozenset(
     {
         *("authorization", "cookie", "cookies", "password", "passwd", "pwd", "secret", "token", "session"),
@@ -33,7 +34,7 @@ def redactor(names: Iterable[str] = DEFAULT_NAMES) -> Redact:
     def is_secret(name: str) -> bool:
         parts = [part.lower() for part in _PARTS.findall(name)]
         return any(part in secret_names for part in parts) or any(
-            first + second in secret_names for first, second in zip(parts, parts[1:], strict=False)
+            first + second in secret_names for first, second in pairwise(parts)
         )
 
     known: dict[str, bool] = {}
@@ -50,7 +51,7 @@ def redactor(names: Iterable[str] = DEFAULT_NAMES) -> Redact:
         if type(value) is str:
             return _masked(value)
         if type(value) is dict:
-            return {name: SECRET if secret(name) else value_of(item) for name, item in value.items()}
+            return {name: MASK if secret(name) else value_of(item) for name, item in value.items()}
         return [value_of(item) for item in value] if type(value) is list else value
 
     def redact(entry: LogEntry) -> LogEntry:
@@ -64,6 +65,12 @@ def redactor(names: Iterable[str] = DEFAULT_NAMES) -> Redact:
 
 def _masked(text: str) -> str:
     # Two plain searches are far cheaper than the pattern, and nearly always say no.
-    if "://" not in text and "earer " not in text and "asic " not in text and "EARER" not in text and "ASIC" not in text:
+    if (
+        "://" not in text
+        and "earer " not in text
+        and "asic " not in text
+        and "EARER" not in text
+        and "ASIC" not in text
+    ):
         return text
-    return _TEXT.sub(lambda match: f"{match[1]} {SECRET}" if match[1] else f"{match[2]}:{SECRET}", text)
+    return _TEXT.sub(lambda match: f"{match[1]} {MASK}" if match[1] else f"{match[2]}:{MASK}", text)

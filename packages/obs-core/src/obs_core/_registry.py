@@ -1,11 +1,12 @@
 """The registry: where instruments are declared and collected. There is no global one."""
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from threading import RLock
 from typing import Any, Final, Literal, overload
 
 from ._errors import DeclarationError
-from ._families import MAX_SERIES, Family, Series
+from ._families import MAX_SERIES, Family, S
 from ._instruments import DEFAULT_BUCKETS, Counter, Gauge, Histogram
 from ._names import family_name, label_names
 from ._records import MetricFamily, MetricKind, MetricMetadata
@@ -14,7 +15,9 @@ from .encoders._series import series_key
 Aggregate = Literal["sum", "max", "min", "latest", "per_worker"]
 _AGGREGATES: Final = ("sum", "max", "min", "latest", "per_worker")
 _DROPPED: Final = MetricMetadata(
-    "obs_series_dropped", "counter", f"New series over {MAX_SERIES} of a metric, counted into its overflow series."
+    "obs_series_dropped",
+    "counter",
+    f"New series over {MAX_SERIES} of a metric, counted into its overflow series.",
 )
 
 
@@ -27,8 +30,10 @@ class Registry:
         self._includers: list[Registry] = []
         self._lock = RLock()
 
+    # Without labels the instrument itself, with labels the family: for a type checker an empty
+    # tuple is a sequence too, so both overlap, and the first wins.
     @overload
-    def counter(self, name: str, help: str, labels: tuple[()] = ()) -> Counter: ...
+    def counter(self, name: str, help: str, labels: tuple[()] = ()) -> Counter: ...  # type: ignore[overload-overlap]
     @overload
     def counter(self, name: str, help: str, labels: Sequence[str]) -> Family[Counter]: ...
     def counter(self, name: str, help: str, labels: Sequence[str] = ()) -> Counter | Family[Counter]:
@@ -36,7 +41,7 @@ class Registry:
         return _offered(self._declare("counter", name, help, labels, Counter))
 
     @overload
-    def gauge(
+    def gauge(  # type: ignore[overload-overlap]
         self, name: str, help: str, labels: tuple[()] = (), *, aggregate: Aggregate = "sum"
     ) -> Gauge: ...
     @overload
@@ -48,11 +53,13 @@ class Registry:
     ) -> Gauge | Family[Gauge]:
         """A value that goes up and down; `aggregate` says what several workers make of it."""
         if aggregate not in _AGGREGATES:
-            raise DeclarationError(f"unknown aggregate {aggregate!r} of {name}: use one of {', '.join(_AGGREGATES)}")
+            raise DeclarationError(
+                f"unknown aggregate {aggregate!r} of {name}: use one of {', '.join(_AGGREGATES)}"
+            )
         return _offered(self._declare("gauge", name, help, labels, Gauge, aggregate=aggregate))
 
     @overload
-    def histogram(
+    def histogram(  # type: ignore[overload-overlap]
         self, name: str, help: str, labels: tuple[()] = (), *, buckets: Sequence[float] = ...
     ) -> Histogram: ...
     @overload
@@ -104,15 +111,15 @@ class Registry:
         name: str,
         help: str,
         labels: Sequence[str],
-        make: Callable[[], Series],
+        make: Callable[[], S],
         *,
         aggregate: str = "sum",
         bounds: tuple[float, ...] = (),
         reserved: Sequence[str] = (),
-    ) -> Family[Any]:
+    ) -> Family[S]:
         name = family_name(kind, name)
         metadata = MetricMetadata(name, kind, help)
-        family: Family[Any] = Family(
+        family: Family[S] = Family(
             metadata, label_names(name, labels, reserved), make, aggregate=aggregate, bounds=bounds
         )
         with self._lock:
@@ -147,7 +154,7 @@ class Registry:
         return seen
 
 
-def _offered(family: Family[Any]) -> Any:
+def _offered(family: Family[S]) -> S | Family[S]:
     return family if family.label_names else family.only
 
 
@@ -157,7 +164,7 @@ def _bounds(name: str, buckets: Sequence[float]) -> tuple[float, ...]:
         bounds = bounds[:-1]
     if not bounds:
         raise DeclarationError(f"the histogram {name} needs at least one bucket")
-    if any(not low < high for low, high in zip(bounds, bounds[1:], strict=False)) or bounds[0] != bounds[0]:
+    if any(not low < high for low, high in pairwise(bounds)) or bounds[0] != bounds[0]:
         raise DeclarationError(f"the buckets of {name} must grow from each to the next, not {bounds}")
     return bounds
 

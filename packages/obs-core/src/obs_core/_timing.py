@@ -38,7 +38,9 @@ class Timer:
             raise TypeError(f"time() decorates a function, not {function!r}")
         flags = getattr(getattr(function, "__code__", None), "co_flags", 0)
         if flags & _GENERATOR:
-            raise TypeError(f"time() cannot tell when the generator {function!r} ends: time a block inside it")
+            raise TypeError(
+                f"time() cannot tell when the generator {function!r} ends: time a block inside it"
+            )
         return self._around_coroutine(function) if flags & _COROUTINE else self._around(function)
 
     def _around(self, function: Callable[P, R]) -> Callable[P, R]:

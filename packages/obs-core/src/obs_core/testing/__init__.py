@@ -2,7 +2,9 @@
 
 import pytest
 
-pytest.register_assert_rewrite("obs_core.testing._logs", "obs_core.testing._metrics", "obs_core.testing._durable")
+pytest.register_assert_rewrite(
+    "obs_core.testing._logs", "obs_core.testing._metrics", "obs_core.testing._durable"
+)
 
 from ._durable import DurableConformance  # noqa: E402  # asserts are rewritten first
 from ._logs import LogStorageConformance  # noqa: E402

@@ -9,7 +9,9 @@ import pytest
 from obs_core import CursorExpiredError, LogEntry, LogQuery, QueryError, Storage, StorageClosedError
 
 
-def entry(message: str = "paid", timestamp: float = 1000.0, level: str = "INFO", **fields: object) -> LogEntry:
+def entry(
+    message: str = "paid", timestamp: float = 1000.0, level: str = "INFO", **fields: object
+) -> LogEntry:
     return LogEntry(timestamp, level, message, **fields)  # type: ignore[arg-type]
 
 
@@ -69,7 +71,14 @@ class LogStorageConformance:
 
     @pytest.mark.parametrize(
         ("text", "found"),
-        [("TIMEOUT", True), ("ime", True), ("STRASSE", True), ("\0tail", True), ("%", False), ("Time_ut", False)],
+        [
+            ("TIMEOUT", True),
+            ("ime", True),
+            ("STRASSE", True),
+            ("\0tail", True),
+            ("%", False),
+            ("Time_ut", False),
+        ],
     )
     async def test_text_is_a_substring_in_any_case(self, storage: Storage, text: str, found: bool) -> None:
         await storage.logs.write([entry("A timeout in der Straße\0TAIL"), entry("other")])
@@ -85,7 +94,8 @@ class LogStorageConformance:
         assert await messages(storage, trace_id="a" * 32) == ["a"]
 
     @pytest.mark.parametrize(
-        ("name", "value"), [("order", "7"), ("ok", "true"), ("none", "null"), ("text", "a b"), ("rate", "0.5")]
+        ("name", "value"),
+        [("order", "7"), ("ok", "true"), ("none", "null"), ("text", "a b"), ("rate", "0.5")],
     )
     async def test_attributes_are_compared_as_text(self, storage: Storage, name: str, value: str) -> None:
         attributes = {"order": 7, "ok": True, "none": None, "text": "a b", "rate": 0.5}
@@ -106,7 +116,9 @@ class LogStorageConformance:
         assert await cursors(storage) != [first]
         assert await messages(storage, after=first) == ["b"]
 
-    async def test_a_reader_resumes_after_any_entry_with_nothing_lost_or_repeated(self, storage: Storage) -> None:
+    async def test_a_reader_resumes_after_any_entry_with_nothing_lost_or_repeated(
+        self, storage: Storage
+    ) -> None:
         for start in range(0, 60, 3):
             await storage.logs.write([entry(str(start + n), 1000.0 - start) for n in range(3)])
         for order, expected in (("asc", list(range(60))), ("desc", list(range(59, -1, -1)))):
@@ -155,7 +167,9 @@ class LogStorageConformance:
         assert await storage.logs.delete_before(3.0) == 0
 
     async def test_deletions_may_be_for_one_level_alone(self, storage: Storage) -> None:
-        await storage.logs.write([entry(f"{level}{n}", float(n), level) for n in range(4) for level in ("DEBUG", "ERROR")])
+        await storage.logs.write(
+            [entry(f"{level}{n}", float(n), level) for n in range(4) for level in ("DEBUG", "ERROR")]
+        )
         assert await storage.logs.delete_before(1.0, level="DEBUG") == 1
         assert await storage.logs.keep_newest(1, level="DEBUG") == 2
         assert await messages(storage) == ["ERROR0", "ERROR1", "ERROR2", "DEBUG3", "ERROR3"]
@@ -204,8 +218,7 @@ class LogStorageConformance:
         thread = threading.Thread(target=other)
         thread.start()
         await write_and_read("a")
-        while thread.is_alive():
-            await asyncio.sleep(0.005)
+        await asyncio.to_thread(thread.join)
         assert not failures
         assert sorted(await messages(storage)) == sorted(f"{name}{n}" for name in "ab" for n in range(20))
 

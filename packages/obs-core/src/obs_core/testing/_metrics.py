@@ -50,7 +50,9 @@ class MetricsStorageConformance:
         assert len([one async for one in storage.metrics.read_series(MetricQuery(limit=1))]) == 1
 
     async def test_the_newest_metadata_of_a_family_wins(self, storage: Storage) -> None:
-        await storage.metrics.write([], [MetricMetadata("b", "gauge", "Old."), MetricMetadata("a", "counter", "A.")])
+        await storage.metrics.write(
+            [], [MetricMetadata("b", "gauge", "Old."), MetricMetadata("a", "counter", "A.")]
+        )
         await storage.metrics.write([sample()], [MetricMetadata("b", "gauge", "New.")])
         assert list(await storage.metrics.metadata()) == [
             MetricMetadata("a", "counter", "A."),
