@@ -138,7 +138,8 @@ def test_a_histogram_refuses_nan_and_counts_infinity():
     assert histogram.values() == [0, 1, math.inf, 1]
 
 
-def test_time_observes_blocks_and_functions_that_fail_too():
+@pytest.mark.asyncio
+async def test_time_observes_blocks_and_functions_that_fail_too():
     spent = Registry().histogram("spent", "Time.")
 
     @spent.time()
@@ -154,7 +155,7 @@ def test_time_observes_blocks_and_functions_that_fail_too():
         pass
     with pytest.raises(ValueError, match="the host's own"):
         fail()
-    assert asyncio.run(wait()) == "done"
+    assert await wait() == "done"
     assert spent.values()[-1] == 3
 
 

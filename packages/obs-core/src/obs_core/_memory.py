@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar
 
 import msgspec
 
-from ._cursors import cursor_text, parse_cursor
 from ._errors import StorageClosedError
 from ._ports import Storage
 from ._queries import LogQuery, MetricQuery, matches_log, matches_metric
 from ._records import LogEntry, MetricMetadata, MetricSample, MetricSeries, StoredLog
+from .cursors import cursor_text, parse_cursor
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 

@@ -1,0 +1,67 @@
+"""The storage: a fixed amount of memory for logs and metrics together."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self
+
+from obs_core import ConfigurationError, Storage, StorageClosedError
+
+from ._ports import RingLogs, RingMetrics
+from ._ring import Ring
+
+MIN_BYTES: Final = 100_000
+
+
+class RingStorage:
+    """Keeps what fits into `max_bytes` (at least 100,000), and forgets the oldest of logs and metrics.
+
+    Each record counts with its encoded bytes and 300 more for the objects around them. Raises
+    `ConfigurationError` for a smaller bound. Closing forgets nothing.
+    """
+
+    def __init__(self, max_bytes: int = 64_000_000) -> None:
+        if max_bytes < MIN_BYTES:
+            raise ConfigurationError(f"max_bytes must be at least {MIN_BYTES}, not {max_bytes}")
+        self._ring = Ring(max_bytes)
+        self._opened = False
+        self._logs = RingLogs(self._open_ring)
+        self._metrics = RingMetrics(self._open_ring)
+
+    @property
+    def logs(self) -> RingLogs:
+        return self._logs
+
+    @property
+    def metrics(self) -> RingMetrics:
+        return self._metrics
+
+    @property
+    def path(self) -> Path | None:
+        return None
+
+    @property
+    def forgotten(self) -> Mapping[str, int]:
+        """How many `logs` and `metrics` records were forgotten for want of room."""
+        return self._ring.forgotten
+
+    async def __aenter__(self) -> Self:
+        self._opened = True
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._opened = False
+
+    async def size(self) -> int:
+        return await self._logs.size() + await self._metrics.size()
+
+    def _open_ring(self) -> Ring:
+        if not self._opened:
+            raise StorageClosedError("RingStorage")
+        return self._ring
+
+
+if TYPE_CHECKING:
+    _: type[Storage] = RingStorage

@@ -1,0 +1,144 @@
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import obs_storage_sqlite
+import pytest
+
+pytestmark = pytest.mark.integration
+
+WRITE = """
+import asyncio, os, sys
+from obs_core import LogEntry
+from obs_storage_sqlite import SQLiteStorage
+
+async def main(path, name, batches):
+    ack = os.open(f"{path}.{name}.ack", os.O_WRONLY | os.O_CREAT)
+    async with SQLiteStorage(path) as storage:
+        for batch in range(batches):
+            await storage.logs.write([LogEntry(1.0, "INFO", f"{name} {batch} {n}") for n in range(20)])
+            os.pwrite(ack, str(batch + 1).encode(), 0)
+
+asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
+"""
+
+
+def start(code: str, *arguments: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def stored(path: Path) -> dict[str, int]:
+    """Batches of each writer; every one of them whole."""
+    connection = sqlite3.connect(path)
+    assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    rows = [row[0] for row in connection.execute("SELECT record FROM logs")]
+    connection.close()
+    counts: dict[str, int] = {}
+    import msgspec
+
+    for row in rows:
+        name = msgspec.msgpack.decode(row)["message"].split()[0]
+        counts[name] = counts.get(name, 0) + 1
+    assert all(count % 20 == 0 for count in counts.values())
+    return {name: count // 20 for name, count in counts.items()}
+
+
+def test_eight_processes_start_and_write_at_once(tmp_path):
+    path = tmp_path / "obs.db"
+    writers = [start(WRITE, path, f"w{number}", 25) for number in range(8)]
+    for writer in writers:
+        _, error = writer.communicate(timeout=60)
+        assert (writer.returncode, error) == (0, "")
+    assert stored(path) == {f"w{number}": 25 for number in range(8)}
+
+
+def test_no_acknowledged_batch_is_lost_by_kill_9(tmp_path):
+    path = tmp_path / "obs.db"
+    acknowledged: dict[str, int] = {}
+    for cycle in range(10):
+        name = f"c{cycle}"
+        writer = start(WRITE, path, name, 1_000_000)
+        ack = Path(f"{path}.{name}.ack")
+        deadline = time.monotonic() + 20
+        while not (ack.exists() and ack.stat().st_size) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        time.sleep(0.01 * cycle)
+        os.kill(writer.pid, signal.SIGKILL)
+        writer.communicate()
+        acknowledged[name] = int(ack.read_text())
+    found = stored(path)
+    for name, count in acknowledged.items():
+        assert count <= found[name] <= count + 1
+
+
+def test_a_storage_that_was_never_closed_does_not_keep_the_process(tmp_path):
+    code = """
+import asyncio, sys
+from obs_core import LogEntry, LogQuery
+from obs_storage_sqlite import SQLiteStorage
+
+async def main():
+    storage = await SQLiteStorage(sys.argv[1]).__aenter__()
+    await storage.logs.write([LogEntry(1.0, "INFO", "x")])
+    async for _ in storage.logs.read(LogQuery()):
+        break
+
+asyncio.run(main())
+"""
+    process = start(code, tmp_path / "obs.db")
+    began = time.monotonic()
+    _, error = process.communicate(timeout=20)
+    assert (process.returncode, error) == (0, "")
+    assert time.monotonic() - began < 5
+
+
+def test_a_forked_child_uses_nothing_of_its_parents(tmp_path):
+    code = """
+import asyncio, os, sys
+from obs_core import LogEntry, LogQuery, StorageClosedError
+from obs_storage_sqlite import SQLiteStorage
+
+async def write(storage, text):
+    await storage.logs.write([LogEntry(1.0, "INFO", text)])
+
+async def child(storage):
+    try:
+        await write(storage, "inherited")
+    except StorageClosedError:
+        async with storage:
+            await write(storage, "child")
+
+storage = SQLiteStorage(sys.argv[1])
+loop = asyncio.new_event_loop()
+loop.run_until_complete(storage.__aenter__())
+loop.run_until_complete(write(storage, "before"))
+pid = os.fork()
+if pid == 0:
+    asyncio.new_event_loop().run_until_complete(child(storage))
+    os._exit(0)
+os.waitpid(pid, 0)
+loop.run_until_complete(write(storage, "after"))
+async def read():
+    return [stored.entry.message async for stored in storage.logs.read(LogQuery())]
+print(loop.run_until_complete(read()))
+"""
+    output, error = start(code, tmp_path / "obs.db").communicate(timeout=30)
+    assert output.strip() == "['before', 'child', 'after']", error
+
+
+def test_every_transaction_begins_immediate():
+    source = Path(obs_storage_sqlite.__file__).parent
+    begins = [
+        line for path in source.glob("*.py") for line in path.read_text().splitlines() if '"BEGIN' in line
+    ]
+    assert begins
+    assert all('"BEGIN IMMEDIATE"' in line for line in begins)
