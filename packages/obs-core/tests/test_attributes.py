@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from obs_core._attributes import clean
 
 pytestmark = pytest.mark.unit

@@ -4,6 +4,7 @@ import sys
 import threading
 
 import pytest
+
 from obs_core import LogHandler, bind
 from obs_core._queue import LogQueue
 

@@ -1,6 +1,7 @@
 import asyncio
 
 import pytest
+
 from obs_core import bind, current_context
 from obs_core._context import parse_traceparent
 

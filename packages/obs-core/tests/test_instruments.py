@@ -5,6 +5,7 @@ import sys
 import threading
 
 import pytest
+
 from obs_core import Counter, DeclarationError, Gauge, Histogram, Registry
 
 pytestmark = pytest.mark.unit

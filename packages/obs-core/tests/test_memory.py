@@ -1,5 +1,6 @@
 import pytest
 import pytest_asyncio
+
 from obs_core import LogEntry, LogQuery, MemoryStorage
 from obs_core.testing import LogStorageConformance, MetricsStorageConformance
 

@@ -4,6 +4,7 @@ import math
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from obs_core import LogEntry, StoredLog
 from obs_core.encoders import encode_ndjson, ndjson_lines, rfc3339
 

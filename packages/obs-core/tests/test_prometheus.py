@@ -3,9 +3,10 @@ import math
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from prometheus_client.parser import text_string_to_metric_families
+
 from obs_core import MetricFamily, MetricMetadata, MetricSample, Registry
 from obs_core.encoders import encode_prometheus, exposition, parse_series_key, series_key
-from prometheus_client.parser import text_string_to_metric_families
 
 pytestmark = pytest.mark.unit
 

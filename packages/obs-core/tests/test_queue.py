@@ -1,4 +1,5 @@
 import pytest
+
 from obs_core import LEVELS, LogEntry
 from obs_core._queue import OVERHEAD, LogQueue
 

@@ -2,8 +2,9 @@ import subprocess
 import sys
 
 import msgspec
-import obs_core
 import pytest
+
+import obs_core
 from obs_core import (
     LEVELS,
     LogEntry,

@@ -1,4 +1,5 @@
 import pytest
+
 from obs_core import LogEntry
 from obs_core._redaction import redactor
 

@@ -1,4 +1,5 @@
 import pytest
+
 from obs_core import DeclarationError, Registry
 
 pytestmark = pytest.mark.unit

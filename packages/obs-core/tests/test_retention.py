@@ -1,4 +1,5 @@
 import pytest
+
 from obs_core import ConfigurationError, RetentionPolicy
 from obs_core._retention import Deletion, Facts, TrustedClock, plan_retention
 

@@ -3,6 +3,7 @@ import sys
 
 import pytest
 import pytest_asyncio
+
 from obs_core import ConfigurationError, LogEntry, LogQuery, MetricSample, StorageError
 from obs_core.testing import LogStorageConformance, MetricsStorageConformance
 from obs_storage_ring import RingStorage

@@ -6,8 +6,9 @@ import sys
 import time
 from pathlib import Path
 
-import obs_storage_sqlite
 import pytest
+
+import obs_storage_sqlite
 
 pytestmark = pytest.mark.integration
 

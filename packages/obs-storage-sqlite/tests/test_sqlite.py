@@ -2,6 +2,7 @@ import sqlite3
 
 import pytest
 import pytest_asyncio
+
 from obs_core import LogEntry, LogQuery, StorageClosedError, StorageError
 from obs_core.testing import DurableConformance, LogStorageConformance, MetricsStorageConformance
 from obs_storage_sqlite import SQLiteStorage

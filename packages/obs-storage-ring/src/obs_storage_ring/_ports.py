@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+
 from obs_core import (
     LogEntry,
     LogQuery,
@@ -39,11 +40,7 @@ class RingLogs:
         self.generation = secrets.token_hex(8)
 
     async def write(self, entries: Sequence[LogEntry]) -> None:
-        rows = [
-            _row("logs", LogEntry, entry, entry.level if isinstance(entry, LogEntry) else "")
-            for entry in entries
-        ]
-        _store(self._ring(), rows)
+        _store(self._ring(), [_row("logs", LogEntry, entry) for entry in entries])
 
     async def read(self, query: LogQuery) -> AsyncIterator[StoredLog]:
         rows = self._ring().rows("logs")
@@ -84,7 +81,7 @@ class RingMetrics:
         self._metadata: dict[str, MetricMetadata] = {}
 
     async def write(self, samples: Sequence[MetricSample], metadata: Sequence[MetricMetadata] = ()) -> None:
-        rows = [_row("metrics", MetricSample, sample, "") for sample in samples]
+        rows = [_row("metrics", MetricSample, sample) for sample in samples]
         for one in metadata:
             if not isinstance(one, MetricMetadata):
                 raise TypeError(f"MetricMetadata is needed, not {one!r}: nothing of the batch was stored")
@@ -136,11 +133,11 @@ class RingMetrics:
         return self._ring().measure("metrics", None, lambda row: row.size)
 
 
-def _row(table: str, kind: type, record: Any, mark: str) -> Row:
+def _row(table: str, kind: type[LogEntry | MetricSample], record: Any) -> Row:
     if not isinstance(record, kind):
         raise TypeError(f"{kind.__name__} is needed, not {record!r}: nothing of the batch was stored")
     # MessagePack, since it holds NaN and infinities as they are.
-    return Row(table, record.timestamp, mark, _encode(record))
+    return Row(table, record.timestamp, getattr(record, "level", ""), _encode(record))
 
 
 def _store(ring: Ring, rows: Sequence[Row]) -> None:

@@ -6,7 +6,7 @@ from threading import Lock
 from typing import Final, NamedTuple
 
 # What a record costs beside its bytes: the bytes object, its row, its place in the dictionary.
-OVERHEAD: Final = 300
+OVERHEAD: Final = 500
 
 
 class Row(NamedTuple):

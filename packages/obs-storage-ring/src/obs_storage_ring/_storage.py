@@ -16,7 +16,7 @@ MIN_BYTES: Final = 100_000
 class RingStorage:
     """Keeps what fits into `max_bytes` (at least 100,000), and forgets the oldest of logs and metrics.
 
-    Each record counts with its encoded bytes and 300 more for the objects around them. Raises
+    Each record counts with its encoded bytes and 500 more for the objects around them. Raises
     `ConfigurationError` for a smaller bound. Closing forgets nothing.
     """
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+
 from obs_core import SEVERITY, LogEntry, LogQuery, LogStoragePort, StoredLog, matches_log
 from obs_core.cursors import cursor_text, parse_cursor
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+
 from obs_core import MetricMetadata, MetricQuery, MetricSample, MetricSeries, MetricsStoragePort
 
 from ._database import Database
@@ -50,7 +51,8 @@ class SQLiteMetrics:
         last, found = 0, 0
         while wanted:
             rows = await self._page(query, last)
-            for last, series, timestamp, value in rows:
+            for number, series, timestamp, value in rows:
+                last = number
                 if series in wanted:
                     name, labels = wanted[series]
                     yield MetricSample(name, _DOUBLE.unpack(value)[0], timestamp, labels)

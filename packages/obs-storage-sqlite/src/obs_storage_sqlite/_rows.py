@@ -59,7 +59,7 @@ def batch_is_new(connection: sqlite3.Connection, batch: tuple[str, int], now: fl
     if row is not None and row[0] >= number:
         return False
     connection.execute(
-        "INSERT INTO batches VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET number = excluded.number, stored = excluded.stored",
+        "INSERT OR REPLACE INTO batches VALUES (?, ?, ?)",
         (incarnation, number, now),
     )
     if row is None:

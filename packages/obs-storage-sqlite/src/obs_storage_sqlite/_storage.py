@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import aiosqlite
+
 from obs_core import Storage, StorageClosedError, StorageError
 
 from ._database import Database
