@@ -1,7 +1,7 @@
 import pytest
 
 from obs_core import ConfigurationError, RetentionPolicy
-from obs_core._retention import Deletion, Facts, TrustedClock, plan_retention
+from obs_core.retention import Deletion, Facts, TrustedClock, plan_retention
 
 pytestmark = pytest.mark.unit
 NOW = 1_764_000_000.0

@@ -19,7 +19,7 @@ from ._ports import LogStoragePort, MetricsStoragePort, Runtime, Storage
 from ._queries import LogQuery, MetricQuery, matches_log, matches_metric
 from ._records import LogEntry, MetricFamily, MetricMetadata, MetricSample, MetricSeries, StoredLog
 from ._registry import Registry
-from ._retention import RetentionPolicy
+from .retention import RetentionPolicy
 
 __all__ = [
     "LEVELS",

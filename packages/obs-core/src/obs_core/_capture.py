@@ -10,10 +10,10 @@ from ._attributes import clean, text_of, valid_text
 from ._context import bound
 from ._exceptions import ExceptionInfo, exception_attributes
 from ._levels import level_of_number, parse_level
-from ._logger import Logger
 from ._queue import LogQueue
 from ._records import LogEntry
 from ._redaction import Redact, redactor
+from .logger import Logger
 
 MAX_ENTRY: Final = 65_536
 _OWN: Final = ("obs_", "aiosqlite")

@@ -1,0 +1,41 @@
+"""Forks: the background stops before, and starts again after; the child is somebody else."""
+
+import os
+import weakref
+from typing import Protocol
+
+
+class Forking(Protocol):
+    def before_fork(self) -> None: ...
+
+    def after_fork_in_parent(self) -> None: ...
+
+    def after_fork_in_child(self) -> None: ...
+
+
+# Hooks cannot be taken back, so there is one for the process, and runtimes come and go.
+_living: "weakref.WeakSet[Forking]" = weakref.WeakSet()
+
+
+def watch(runtime: Forking) -> None:
+    """Tell this runtime of forks while it lives."""
+    _living.add(runtime)
+
+
+def _before() -> None:
+    for runtime in list(_living):
+        runtime.before_fork()
+
+
+def _after_in_parent() -> None:
+    for runtime in list(_living):
+        runtime.after_fork_in_parent()
+
+
+def _after_in_child() -> None:
+    for runtime in list(_living):
+        runtime.after_fork_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before, after_in_parent=_after_in_parent, after_in_child=_after_in_child)

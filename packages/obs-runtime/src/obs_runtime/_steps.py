@@ -1,0 +1,153 @@
+"""What the background does: each pass is a plain `tick`, apart from the thread that calls it."""
+
+from collections.abc import Callable, Sequence
+from time import perf_counter
+
+from obs_core import (
+    LogEntry,
+    LogHandler,
+    LogQuery,
+    LogStoragePort,
+    MetricFamily,
+    MetricSample,
+    MetricsStoragePort,
+    ObsError,
+    RetentionPolicy,
+    Storage,
+)
+from obs_core.encoders import parse_series_key
+from obs_core.retention import Deletion, Facts, TrustedClock, plan_retention
+
+from ._status import Status
+
+BATCH = 1000
+_BACK_OFF = (1.0, 2.0, 5.0, 10.0)
+
+
+class Flush:
+    """Writes what is queued. A batch that could not be written is kept, and tried again with back-off."""
+
+    def __init__(self, storage: Storage, handler: LogHandler, status: Status) -> None:
+        self._storage = storage
+        self._handler = handler
+        self._status = status
+        self._kept: list[LogEntry] = []
+        self._failures = 0
+        self._not_before = 0.0
+
+    async def tick(self, now: float, *, urgent: bool = False) -> bool:
+        """Write until the queue is empty; False where something is left. `now` is monotonic."""
+        if now < self._not_before and not urgent:
+            return False
+        while self._kept or len(self._handler.queue):
+            self._kept = self._kept or self._handler.drain(BATCH)
+            begun = perf_counter()
+            try:
+                await self._storage.logs.write(self._kept)
+            except Exception as error:  # a failing step never kills the loop
+                self._status.report("write logs", error)
+                self._status.degraded.set(1)
+                self._not_before = now + _BACK_OFF[min(self._failures, len(_BACK_OFF) - 1)]
+                self._failures += 1
+                return False
+            self._kept = []
+            self._failures = 0
+            self._status.flushes.observe(perf_counter() - begun)
+            self._status.degraded.set(0)
+        return True
+
+    def forget(self) -> None:
+        """As a forked child does: its parent writes the batch."""
+        self._kept = []
+
+
+class History:
+    """Writes the value of every series, each `interval` seconds."""
+
+    def __init__(
+        self, storage: Storage, collect: Callable[[], Sequence[MetricFamily]], interval: float
+    ) -> None:
+        self._storage = storage
+        self._collect = collect
+        self._interval = interval
+        self._next = 0.0
+
+    async def tick(self, now: float, wall: float) -> None:
+        """`now` is monotonic, `wall` the time of the samples."""
+        if now < self._next:
+            return
+        self._next = now + self._interval
+        families = self._collect()
+        samples = [
+            MetricSample(name, value, wall, labels)
+            for family in families
+            for key, value in zip(family.keys, family.values, strict=True)
+            for name, labels in (parse_series_key(key),)
+        ]
+        await self._storage.metrics.write(samples, [family.metadata for family in families])
+
+
+class Retention:
+    """Holds the storage to its policies, each `interval` seconds."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        logs: RetentionPolicy,
+        metrics: RetentionPolicy,
+        status: Status,
+        interval: float = 10.0,
+    ) -> None:
+        self._storage = storage
+        self._logs = logs
+        self._metrics = metrics
+        self._status = status
+        self._interval = interval
+        self._next = 0.0
+        self._clock: TrustedClock | None = None
+
+    async def tick(self, now: float, wall: float) -> None:
+        if self._clock is None:
+            self._clock = TrustedClock(await self._newest(), wall, now)
+        believed = self._clock.believed(wall, now)
+        if now < self._next:
+            return
+        self._next = now + self._interval
+        for level, policy in [*self._logs.levels.items(), (None, self._logs)]:
+            facts = Facts(
+                count=await self._storage.logs.count(level=level),
+                size=await self._storage.logs.size(level=level),
+            )
+            for deletion in plan_retention(policy, facts, believed, level):
+                await delete_logs(self._storage.logs, deletion)
+        facts = Facts(count=await self._storage.metrics.count(), size=await self._storage.metrics.size())
+        for deletion in plan_retention(self._metrics, facts, believed):
+            await delete_samples(self._storage.metrics, deletion)
+        self._status.bytes.set(await self._storage.size())
+
+    async def _newest(self) -> float | None:
+        async for stored in self._storage.logs.read(LogQuery(order="desc", limit=1)):
+            return stored.entry.timestamp
+        return None
+
+
+async def delete_logs(port: LogStoragePort, deletion: Deletion) -> int:
+    """Carry a decision out; how many entries went."""
+    if deletion.operation == "delete_before":
+        return await port.delete_before(deletion.value, level=deletion.level)
+    if deletion.operation == "keep_newest":
+        return await port.keep_newest(int(deletion.value), level=deletion.level)
+    return await port.shrink(int(deletion.value), level=deletion.level)
+
+
+async def delete_samples(port: MetricsStoragePort, deletion: Deletion) -> int:
+    """The same for samples."""
+    if deletion.operation == "delete_before":
+        return await port.delete_before(deletion.value)
+    if deletion.operation == "keep_newest":
+        return await port.keep_newest(int(deletion.value))
+    return await port.shrink(int(deletion.value))
+
+
+class FlushFailedError(ObsError):
+    """What was recorded could not be stored in time; it is kept and tried again."""

@@ -1,0 +1,132 @@
+import asyncio
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from obs_core import LogQuery
+from obs_storage_sqlite import SQLiteStorage
+
+pytestmark = pytest.mark.integration
+
+HEAD = """
+import logging, multiprocessing, os, signal, sys, time
+from obs_runtime import EmbeddedRuntime
+from obs_storage_sqlite import SQLiteStorage
+
+runtime = EmbeddedRuntime(SQLiteStorage(sys.argv[1]), flush_interval=60)
+log = logging.getLogger("shop")
+orders = runtime.registry.counter("orders", "Orders.")
+runtime.start()
+runtime.flush()
+"""
+
+
+def run(code: str, path: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-W", "error::DeprecationWarning", "-c", HEAD + code, str(path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    output, error = process.communicate(timeout=20)
+    return process.returncode, output.strip(), error
+
+
+def stored(path: Path) -> list[str]:
+    async def read() -> list[str]:
+        async with SQLiteStorage(path) as storage:
+            return [one.entry.message async for one in storage.logs.read(LogQuery())]
+
+    with asyncio.Runner() as runner:
+        return runner.run(read())
+
+
+@pytest.mark.parametrize(
+    ("end", "status"), [("", 0), ("sys.exit(3)", 3), ("raise ValueError('the host failed')", 1)]
+)
+def test_what_was_logged_last_is_stored_when_the_process_ends(tmp_path, end, status):
+    code, _, _ = finish(run(f"log.warning('last')\n{end}", tmp_path / "obs.db"))
+    assert code == status
+    assert stored(tmp_path / "obs.db") == ["last"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGQUIT])
+def test_a_signal_with_its_default_action_still_ends_the_process_after_the_last_write(tmp_path, number):
+    process = run("log.warning('last'); print('ready', flush=True); time.sleep(60)", tmp_path / "obs.db")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    began = time.monotonic()
+    process.send_signal(number)
+    code, _, _ = finish(process)
+    assert code == -number
+    assert time.monotonic() - began < 2
+    assert stored(tmp_path / "obs.db") == ["last"]
+
+
+def test_a_handler_that_was_there_before_is_called(tmp_path):
+    code = """
+runtime.stop()
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
+runtime.start()
+log.warning('last'); print('ready', flush=True); time.sleep(60)
+"""
+    process = run(code, tmp_path / "obs.db")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGTERM)
+    assert finish(process)[0] == 7
+    assert stored(tmp_path / "obs.db") == ["last"]
+
+
+def test_ctrl_c_is_pythons_own_and_loses_nothing(tmp_path):
+    process = run("log.warning('last'); print('ready', flush=True); time.sleep(60)", tmp_path / "obs.db")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGINT)
+    _, _, error = finish(process)
+    assert "KeyboardInterrupt" in error
+    assert stored(tmp_path / "obs.db") == ["last"]
+
+
+def test_a_forked_child_writes_its_own_and_nothing_of_its_parents(tmp_path):
+    code = """
+log.warning("queued in the parent")
+orders.inc(5)
+pid = os.fork()
+if pid == 0:
+    log.warning("child")
+    orders.inc()
+    runtime.flush()
+    print([family.values for family in runtime.collect() if family.metadata.name == "orders"], flush=True)
+    os._exit(0)
+os.waitpid(pid, 0)
+log.warning("parent")
+"""
+    status, output, error = finish(run(code, tmp_path / "obs.db"))
+    assert (status, error) == (0, "")
+    assert output == "[[1.0]]"
+    assert sorted(stored(tmp_path / "obs.db")) == ["child", "parent", "queued in the parent"]
+
+
+def test_the_records_of_a_multiprocessing_child_are_written(tmp_path):
+    code = """
+context = multiprocessing.get_context("fork")
+child = context.Process(target=lambda: log.warning("child"))
+child.start()
+child.join()
+"""
+    assert finish(run(code, tmp_path / "obs.db"))[0] == 0
+    assert stored(tmp_path / "obs.db") == ["child"]
+
+
+def test_kill_9_loses_what_was_not_flushed_and_nothing_else(tmp_path):
+    code = "log.warning('kept'); runtime.flush(); log.warning('lost'); os.kill(os.getpid(), signal.SIGKILL)"
+    assert finish(run(code, tmp_path / "obs.db"))[0] == -signal.SIGKILL
+    assert stored(tmp_path / "obs.db") == ["kept"]

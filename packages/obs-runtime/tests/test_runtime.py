@@ -1,0 +1,209 @@
+import asyncio
+import logging
+import os
+import time
+
+import pytest
+
+from obs_core import (
+    ConfigurationError,
+    LogEntry,
+    LogQuery,
+    MemoryStorage,
+    MetricQuery,
+    ObsError,
+    Registry,
+    RetentionPolicy,
+    StorageError,
+)
+from obs_runtime import EmbeddedRuntime
+from obs_storage_sqlite import SQLiteStorage
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def storage(request, tmp_path):
+    return MemoryStorage() if request.param == "memory" else SQLiteStorage(tmp_path / "obs.db")
+
+
+def messages(storage) -> list[str]:
+    async def read() -> list[str]:
+        return [stored.entry.message async for stored in storage.logs.read(LogQuery())]
+
+    with asyncio.Runner() as runner:
+        return runner.run(read())
+
+
+def exposed(runtime: EmbeddedRuntime) -> dict[str, float]:
+    return {
+        key: value
+        for family in runtime.collect()
+        for key, value in zip(family.keys, family.values, strict=True)
+    }
+
+
+def test_what_was_logged_is_stored_when_flush_returns(storage):
+    with EmbeddedRuntime(storage, signals=False, flush_interval=60) as runtime:
+        logging.getLogger("shop").warning("paid", extra={"order": 7})
+        runtime.logger("shop").info("direct", order=8)
+        runtime.flush()
+        assert messages(storage) == ["paid", "direct"]
+        assert exposed(runtime)["obs_log_entries_total"] == 2
+        assert exposed(runtime)["obs_storage_degraded"] == 0
+
+
+def test_stop_stores_what_is_queued_and_starting_again_goes_on(storage):
+    runtime = EmbeddedRuntime(storage, signals=False, flush_interval=60)
+    for text in ("first", "second"):
+        runtime.start()
+        runtime.start()
+        logging.getLogger("shop").warning(text)
+        runtime.stop()
+        runtime.stop()
+    with EmbeddedRuntime(storage, signals=False) as reader:
+        reader.flush()
+        assert messages(storage) == ["first", "second"]
+
+
+def test_entries_before_the_start_are_kept_and_after_the_end_counted():
+    storage = MemoryStorage()
+    runtime = EmbeddedRuntime(storage, signals=False)
+    runtime.logger("shop").info("early")
+    with runtime:
+        runtime.flush()
+        assert messages(storage) == ["early"]
+    runtime.logger("shop").info("late")
+    assert exposed(runtime)['obs_log_entries_dropped_total{reason="stopped"}'] == 1
+
+
+def test_an_error_is_stored_long_before_the_interval_is_over():
+    storage = MemoryStorage()
+    with EmbeddedRuntime(storage, signals=False, flush_interval=60) as runtime:
+        runtime.flush()
+        logging.getLogger("shop").error("failed")
+        deadline = time.monotonic() + 5
+        while not messages(storage) and time.monotonic() < deadline:
+            os.sched_yield()
+        assert messages(storage) == ["failed"]
+
+
+def test_two_runtimes_that_run_at_once_on_one_registry_are_an_error():
+    registry = Registry()
+    first = EmbeddedRuntime(MemoryStorage(), registry=registry, signals=False)
+    second = EmbeddedRuntime(MemoryStorage(), registry=registry, signals=False)
+    with first, pytest.raises(ConfigurationError, match="another runtime"):
+        second.start()
+
+
+@pytest.mark.parametrize("option", ["flush_interval", "history_interval"])
+def test_an_interval_of_nothing_is_refused(option):
+    with pytest.raises(ConfigurationError, match=option):
+        EmbeddedRuntime(MemoryStorage(), **{option: 0})
+
+
+def test_flush_without_a_start_says_so():
+    with pytest.raises(ObsError, match="started"):
+        EmbeddedRuntime(MemoryStorage(), signals=False).flush()
+
+
+def test_a_storage_that_cannot_open_does_not_keep_the_service_from_starting(tmp_path, capfd):
+    (tmp_path / "file").write_text("")
+    with EmbeddedRuntime(SQLiteStorage(tmp_path / "file" / "obs.db"), signals=False) as runtime:
+        logging.getLogger("shop").warning("kept for later")
+        with pytest.raises(ObsError, match="could be stored"):
+            runtime.flush()
+        seen = exposed(runtime)
+    assert seen["obs_storage_degraded"] == 1
+    assert seen['obs_storage_errors_total{operation="open the storage"}'] >= 1
+    assert capfd.readouterr().err.count("open the storage") == 1
+
+
+def test_a_write_that_failed_is_tried_again_and_nothing_is_lost(capfd):
+    class Failing(MemoryStorage):
+        """Real, but the first write fails as on a full disk."""
+
+        failures = 1
+
+        async def fail_once(self, entries: list[LogEntry]) -> None:
+            if self.failures:
+                self.failures -= 1
+                raise StorageError("no room")
+            await self.write(entries)
+
+    storage = Failing()
+    storage.write, storage.logs.write = storage.logs.write, storage.fail_once
+    with EmbeddedRuntime(storage, signals=False, flush_interval=60) as runtime:
+        runtime.logger("shop").info("a")
+        with pytest.raises(ObsError):
+            runtime.flush()
+        runtime.logger("shop").info("b")
+        runtime.flush()
+        assert messages(storage) == ["a", "b"]
+        assert exposed(runtime)['obs_storage_errors_total{operation="write logs"}'] == 1
+    assert "no room" in capfd.readouterr().err
+
+
+def test_the_history_of_each_series_is_written(storage):
+    with EmbeddedRuntime(storage, signals=False, history_interval=0.001) as runtime:
+        runtime.registry.counter("orders", "Orders.", labels=("plan",)).labels("pro").inc(3)
+        runtime.flush()
+        runtime.flush()
+
+        async def read() -> list[float]:
+            query = MetricQuery(name="orders_total", labels={"plan": "pro"})
+            return [sample.value async for sample in storage.metrics.read(query)]
+
+        with asyncio.Runner() as runner:
+            assert set(runner.run(read())) == {3.0}
+
+
+def test_retention_holds_the_storage_to_its_policy():
+    storage = MemoryStorage()
+    policy = RetentionPolicy(max_count=5, levels={"DEBUG": RetentionPolicy(max_count=1)})
+    with EmbeddedRuntime(storage, signals=False, log_retention=policy) as runtime:
+        shop = runtime.logger("shop")
+        for number in range(10):
+            shop.debug(f"d{number}")
+            shop.info(f"i{number}")
+        runtime._retention._next = 0.0
+        runtime.flush()
+        assert messages(storage) == ["i6", "i7", "i8", "d9", "i9"]
+
+
+def test_a_level_that_somebody_set_is_left_alone():
+    root = logging.getLogger()
+    level, handlers = root.level, root.handlers[:]
+    root.setLevel(logging.ERROR)
+    try:
+        with EmbeddedRuntime(MemoryStorage(), signals=False):
+            assert root.level == logging.ERROR
+        assert root.handlers == handlers
+    finally:
+        root.setLevel(level)
+
+
+def test_a_handler_that_was_removed_is_put_back():
+    with EmbeddedRuntime(MemoryStorage(), signals=False) as runtime:
+        logging.getLogger().removeHandler(runtime.handler)
+        runtime.flush()
+        assert runtime.handler in logging.getLogger().handlers
+    assert runtime.handler not in logging.getLogger().handlers
+
+
+@pytest.mark.asyncio
+async def test_it_works_inside_an_event_loop():
+    storage = MemoryStorage()
+    async with EmbeddedRuntime(storage, signals=False) as runtime:
+        runtime.logger("shop").info("paid")
+        runtime.flush()
+        assert await storage.logs.count() == 1
+
+
+def test_reports_are_counted_and_said_once_a_minute(capfd):
+    runtime = EmbeddedRuntime(MemoryStorage(), signals=False)
+    runtime.registry.include(runtime._status.registry)
+    for _ in range(3):
+        runtime.report("scrape", ValueError("odd"))
+    assert exposed(runtime)['obs_storage_errors_total{operation="scrape"}'] == 3
+    assert capfd.readouterr().err == "obs: scrape: odd\n"
