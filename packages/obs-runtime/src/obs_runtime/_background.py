@@ -1,4 +1,4 @@
-"""The thread: a daemon with an event loop of its own, woken through a SimpleQueue, which signal handlers may use."""
+"""The thread: a daemon with an event loop of its own, woken through a queue that signal handlers may use."""
 
 import asyncio
 import threading
