@@ -15,7 +15,7 @@ Handler = Callable[[int, FrameType | None], Any]
 
 
 class Exits:
-    """Calls `flush` at exit, at SIGTERM and SIGQUIT, and at SIGINT where it is not Python's own; then what was there."""
+    """Calls `flush` at exit, at SIGTERM and SIGQUIT, and at SIGINT where it is not Python's; then what was there."""
 
     def __init__(self, wake: Callable[[], None], flush: Callable[[], object], *, signals: bool) -> None:
         self._wake = wake

@@ -1,0 +1,49 @@
+"""The endpoints as an ASGI application, to be mounted where one likes."""
+
+from collections.abc import Sequence
+
+from asgiref.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope, Scope
+
+from obs_core import Runtime
+from obs_core.http import Access, Endpoints, Response
+
+from ._translate import request_of, send_response
+
+_NOT_FOUND = Response(
+    404, (("content-type", "text/plain; charset=utf-8"), ("content-length", "9")), b"not found"
+)
+
+
+class ObsApp:
+    """Serves `/metrics` and `/logs`, below whatever path it is mounted at.
+
+    `token` (one, or several for a rotation), `access` and `metrics_access` say who may read. Raises
+    `ConfigurationError` where nobody could ever be let in.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        *,
+        token: str | Sequence[str] | None = None,
+        access: Access = "token",
+        metrics_access: Access | None = None,
+    ) -> None:
+        self._runtime = runtime
+        self._endpoints = Endpoints(runtime, token=token, access=access, metrics_access=metrics_access)
+
+    async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        if scope["type"] != "http":
+            return
+        self._runtime.start()
+        response = await self.respond(scope)
+        await send_response(response, send, head=scope["method"] == "HEAD")
+
+    async def respond(self, scope: HTTPScope) -> Response:
+        """The answer to a request; 404 for other paths."""
+        request = request_of(scope)
+        # Some frameworks cut the mount off the path, others do not: the last part tells in both.
+        endpoint = scope["path"].rstrip("/").rpartition("/")[2]
+        if endpoint == "metrics":
+            return self._endpoints.metrics(request)
+        return await self._endpoints.logs(request) if endpoint == "logs" else _NOT_FOUND

@@ -1,0 +1,199 @@
+import asyncio
+import json
+import logging
+
+import httpx
+import pytest
+import pytest_asyncio
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse, StreamingResponse
+from starlette.routing import Mount, Route, WebSocketRoute
+
+from obs_asgi import ObsApp, ObsMiddleware
+from obs_core import MemoryStorage
+from obs_runtime import EmbeddedRuntime
+
+pytestmark = pytest.mark.integration
+
+
+@pytest_asyncio.fixture
+async def runtime():
+    async with EmbeddedRuntime(MemoryStorage(), signals=False) as runtime:
+        yield runtime
+
+
+def counts(runtime) -> dict[str, float]:
+    return {
+        key: value
+        for family in runtime.collect()
+        for key, value in zip(family.keys, family.values, strict=True)
+        if key.startswith("http_server_request_duration_seconds_count")
+    }
+
+
+def series(method="GET", route="_unmatched", status=200, error="") -> str:
+    return (
+        f'http_server_request_duration_seconds_count{{http_request_method="{method}",http_route="{route}",'
+        f'http_response_status_code="{status}",url_scheme="http",error_type="{error}"}}'
+    )
+
+
+async def hello(request):
+    logging.getLogger("shop").warning("hello", extra={"order": 7})
+    return PlainTextResponse("hello", headers={"x-request-id": "the application's"})
+
+
+async def fail(request):
+    raise LookupError("the host failed")
+
+
+async def stream(request):
+    async def chunks():
+        for number in range(3):
+            yield f"{number}\n"
+
+    return StreamingResponse(chunks())
+
+
+async def socket(websocket):
+    await websocket.accept()
+    await websocket.send_text("hello")
+    await websocket.close()
+
+
+def application(runtime, **options):
+    routes = [
+        Route("/hello", hello),
+        Route("/fail", fail),
+        Route("/stream", stream),
+        WebSocketRoute("/socket", socket),
+        Mount("/obs", ObsApp(runtime, access="open")),
+    ]
+    return ObsMiddleware(Starlette(routes=routes), runtime, **options)
+
+
+def client_of(app) -> httpx.AsyncClient:
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    return httpx.AsyncClient(transport=transport, base_url="http://localhost")
+
+
+@pytest.mark.asyncio
+async def test_requests_are_counted_and_their_entries_share_the_context(runtime):
+    async with client_of(application(runtime)) as client:
+        headers = {"x-request-id": "r-1", "traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}
+        response = await client.get("/hello", headers=headers)
+        assert response.headers.get_list("x-request-id") == ["r-1"]
+        assert (await client.get("/nowhere")).status_code == 404
+        runtime.flush()
+        (line,) = (await client.get("/obs/logs?q=hello")).text.splitlines()
+    entry = json.loads(line)
+    assert (entry["attributes"], entry["trace_id"]) == ({"request_id": "r-1", "order": 7}, "a" * 32)
+    assert counts(runtime)[series()] >= 1
+    assert counts(runtime)[series(status=404)] == 1
+
+
+@pytest.mark.asyncio
+async def test_an_exception_passes_on_untouched_and_is_counted_as_500(runtime):
+    transport = httpx.ASGITransport(app=application(runtime))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        with pytest.raises(LookupError, match="the host failed"):
+            await client.get("/fail")
+    assert counts(runtime) == {series(status=500, error="LookupError"): 1}
+
+
+@pytest.mark.asyncio
+async def test_streams_and_methods_and_routes(runtime):
+    async with client_of(application(runtime, route=lambda scope: "/stream")) as client:
+        assert (await client.get("/stream")).text == "0\n1\n2\n"
+        await client.request("BREW", "/stream")
+    assert counts(runtime)[series(route="/stream")] == 1
+    assert counts(runtime)[series(method="_OTHER", route="/stream", status=405)] == 1
+
+
+@pytest.mark.asyncio
+async def test_a_client_that_left_is_499(runtime):
+    started = asyncio.Event()
+
+    async def slow(scope, receive, send):
+        started.set()
+        await asyncio.Event().wait()
+
+    app = ObsMiddleware(slow, runtime)
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/",
+        "scheme": "http",
+        "headers": [],
+        "query_string": b"",
+    }
+    task = asyncio.create_task(app(scope, None, None))
+    await started.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert counts(runtime) == {series(status=499): 1}
+
+
+@pytest.mark.asyncio
+async def test_a_route_that_cannot_be_told_never_fails_the_request(runtime, capfd):
+    async with client_of(application(runtime, route=lambda scope: scope["nothing"])) as client:
+        assert (await client.get("/hello")).status_code == 200
+    assert "count a request" in capfd.readouterr().err
+
+
+@pytest.mark.asyncio
+async def test_the_endpoints_answer_below_any_mount(runtime):
+    runtime.registry.counter("orders", "Orders.").inc()
+    async with client_of(application(runtime)) as client:
+        response = await client.get("/obs/metrics")
+        assert "orders_total 1" in response.text
+        assert response.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+        head = await client.head("/obs/metrics")
+        assert (head.status_code, head.content) == (200, b"")
+        assert (await client.get("/obs/other")).status_code == 404
+        assert (await client.get("/obs/logs?limit=0")).json()["parameter"] == "limit"
+
+
+@pytest.mark.asyncio
+async def test_our_own_endpoints_are_left_out_at_the_top(runtime):
+    app = ObsMiddleware(ObsApp(runtime, access="open"), runtime)
+    async with client_of(app) as client:
+        assert (await client.get("/metrics")).status_code == 200
+    assert counts(runtime) == {}
+
+
+@pytest.mark.asyncio
+async def test_lifespan_starts_and_stops_the_runtime_and_passes_through():
+    runtime = EmbeddedRuntime(MemoryStorage(), signals=False)
+    events = iter([{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}])
+    sent: list[str] = []
+    captured: list[bool] = []
+
+    async def receive():
+        captured.append(runtime.handler in logging.getLogger().handlers)
+        return next(events)
+
+    async def send(event):
+        sent.append(event["type"])
+
+    await application(runtime)({"type": "lifespan", "state": {}}, receive, send)
+    assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+    assert captured == [True, True]
+    assert runtime.handler not in logging.getLogger().handlers
+
+
+@pytest.mark.asyncio
+async def test_websockets_pass_through_untouched(runtime):
+    sent: list[str] = []
+    scope = {"type": "websocket", "path": "/socket", "headers": [], "query_string": b"", "subprotocols": []}
+
+    async def receive():
+        return {"type": "websocket.connect"}
+
+    async def send(event):
+        sent.append(event["type"])
+
+    await application(runtime)(scope, receive, send)
+    assert sent == ["websocket.accept", "websocket.send", "websocket.close"]
+    assert counts(runtime) == {}

@@ -1,0 +1,330 @@
+import base64
+import gzip
+import json
+
+import msgspec
+import pytest
+import pytest_asyncio
+from hypothesis import given
+from hypothesis import strategies as st
+
+from obs_core import (
+    ConfigurationError,
+    LogEntry,
+    LogHandler,
+    LogQuery,
+    MemoryStorage,
+    QueryError,
+    Registry,
+    StorageError,
+)
+from obs_core.http import Endpoints, Request, RequestMetrics, Response, request_context
+from obs_core.http._parameters import log_query
+
+pytestmark = pytest.mark.unit
+
+
+class Owner:
+    """The least that an adapter needs of a runtime."""
+
+    def __init__(self, storage: MemoryStorage) -> None:
+        self.registry = Registry()
+        self.storage = storage
+        self.handler = LogHandler()
+        self.reports: list[str] = []
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def collect(self):
+        return self.registry.collect()
+
+    def report(self, step: str, error: BaseException) -> None:
+        self.reports.append(f"{step}: {error}")
+
+
+@pytest_asyncio.fixture
+async def owner():
+    async with MemoryStorage() as storage:
+        yield Owner(storage)
+
+
+def ask(query: str = "", method: str = "GET", client: str | None = "127.0.0.1", **headers: str) -> Request:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Request(method, query, {"host": "localhost:8000", **named}, client)
+
+
+async def body(response: Response) -> bytes:
+    if isinstance(response.body, bytes):
+        return response.body
+    return b"".join([chunk async for chunk in response.body])
+
+
+async def messages(owner: Owner, query: str) -> list[str]:
+    response = await Endpoints(owner, access="open").logs(ask(query))
+    assert response.status == 200, response.body
+    return [json.loads(line)["message"] for line in (await body(response)).splitlines()]
+
+
+BAD = [
+    ("level=LOUD", "level"),
+    ("since=yesterday", "since"),
+    ("until=nan", "until"),
+    ("limit=0", "limit"),
+    ("limit=10001", "limit"),
+    ("limit=1e3", "limit"),
+    ("order=up", "order"),
+    ("colour=red", "colour"),
+    ("level=INFO&level=INFO", "level"),
+    ("attr.a=1&attr.a=2", "attr.a"),
+    ("after=nonsense", "after"),
+    ("q=" + "x" * 257, "q"),
+    ("follow=true", "follow"),
+    ("a=1&" * 60, "query"),
+]
+
+
+@pytest.mark.parametrize(("query", "parameter"), BAD)
+@pytest.mark.asyncio
+async def test_a_bad_parameter_is_a_problem_that_names_it(owner, query, parameter):
+    response = await Endpoints(owner, access="open").logs(ask(query))
+    problem = json.loads(await body(response))
+    assert (response.status, problem["parameter"]) == (400, parameter)
+    assert dict(response.headers)["content-type"] == "application/problem+json"
+
+
+@given(st.text(st.characters(codec="utf-8")))
+def test_any_query_string_is_a_query_or_a_named_error(text):
+    try:
+        log_query(text, 0.0)
+    except QueryError as error:
+        found = error.parameter
+    else:
+        found = "none"
+    assert isinstance(found, str)
+
+
+@pytest.mark.parametrize(
+    ("text", "time"),
+    [
+        ("15m", 1_000_000.0 - 900),
+        ("2d", 1_000_000.0 - 172_800),
+        ("1764000000.5", 1764000000.5),
+        ("2025-11-24T16:00:00.500000Z", 1764000000.5),
+        ("2025-11-24T17:00:00.5+01:00", 1764000000.5),
+        ("2025-11-24", 1763942400.0),
+    ],
+)
+def test_times_are_rfc_3339_or_seconds_or_so_long_ago(text, time):
+    assert log_query(f"since={text}", 1_000_000.0).since == time
+
+
+@pytest.mark.asyncio
+async def test_an_expired_cursor_is_410(owner):
+    await owner.storage.logs.write([LogEntry(1.0, "INFO", "a")])
+    assert (await Endpoints(owner, access="open").logs(ask("after=0123456789abcdef-1"))).status == 410
+
+
+@pytest.mark.asyncio
+async def test_the_newest_are_given_oldest_first_unless_a_place_is_named(owner):
+    await owner.storage.logs.write([LogEntry(float(n), "INFO", str(n)) for n in range(10)])
+    assert await messages(owner, "limit=3") == ["7", "8", "9"]
+    assert await messages(owner, "limit=10") == [str(n) for n in range(10)]
+    assert await messages(owner, "limit=3&order=desc") == ["9", "8", "7"]
+    assert await messages(owner, "limit=3&since=2") == ["2", "3", "4"]
+    (first, *_) = [stored.cursor async for stored in owner.storage.logs.read(LogQuery())]
+    assert await messages(owner, f"limit=2&after={first}") == ["1", "2"]
+
+
+@pytest.mark.asyncio
+async def test_every_filter_of_the_query_holds(owner):
+    await owner.storage.logs.write(
+        [
+            LogEntry(1.0, "ERROR", "A Timeout", {"order": 7}, "shop.orders", "a" * 32),
+            LogEntry(2.0, "INFO", "paid", {"order": 8}, "other"),
+        ]
+    )
+    query = f"level=warn&q=TIMEOUT&logger=shop&trace_id={'a' * 32}&attr.order=7&until=2"
+    assert await messages(owner, query) == ["A Timeout"]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"authorization": "Bearer wrong"},
+        {"authorization": "Bearer"},
+        {"authorization": "Digest secret"},
+        {"authorization": "Basic !"},
+        {"authorization": "Bearer sécret"},
+    ],
+)
+@pytest.mark.asyncio
+async def test_without_the_token_there_is_one_and_the_same_401(owner, headers):
+    endpoints = Endpoints(owner, token="secret")
+    first = endpoints.metrics(ask(**headers))
+    second = await endpoints.logs(ask("limit=0", "POST"))
+    assert first == second
+    assert first.status == 401
+    assert [value for name, value in first.headers if name == "www-authenticate"] == [
+        'Bearer realm="obs"',
+        'Basic realm="obs", charset="UTF-8"',
+    ]
+
+
+@pytest.mark.parametrize("token", ["secret", ["old", "secret"]])
+@pytest.mark.asyncio
+async def test_the_token_is_taken_as_bearer_or_as_the_password_of_basic(owner, token):
+    endpoints = Endpoints(owner, token=token)
+    basic = base64.b64encode(b"any:secret").decode()
+    for value in ("Bearer secret", "bearer secret", f"Basic {basic}"):
+        assert endpoints.metrics(ask(authorization=value)).status == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"x_forwarded_for": "127.0.0.1"},
+        {"forwarded": "for=1"},
+        {"x_real_ip": "1"},
+        {"via": "1.1 x"},
+        {"cf_connecting_ip": "1"},
+        {"true_client_ip": "1"},
+        {"host": "evil.example"},
+        {"origin": "https://evil.example"},
+        {"sec_fetch_site": "cross-site"},
+        {"host": "[::1"},
+    ],
+)
+@pytest.mark.asyncio
+async def test_loopback_means_no_proxy_and_no_foreign_page(owner, headers):
+    endpoints = Endpoints(owner, token="secret", access="loopback")
+    assert endpoints.metrics(ask(**headers)).status == 401
+
+
+@pytest.mark.parametrize("client", ["127.0.0.1", "::1", "::ffff:127.0.0.1"])
+@pytest.mark.asyncio
+async def test_loopback_lets_in_who_is_here(owner, client):
+    endpoints = Endpoints(owner, token="secret", access="loopback")
+    assert endpoints.metrics(ask(client=client)).status == 200
+    assert endpoints.metrics(ask(client="10.0.0.1")).status == 401
+    assert endpoints.metrics(ask(client=None)).status == 401
+
+
+@pytest.mark.asyncio
+async def test_a_check_of_the_host_decides_and_may_differ_for_metrics(owner):
+    endpoints = Endpoints(owner, access=lambda request: "x-admin" in request.headers, metrics_access="open")
+    assert endpoints.metrics(ask()).status == 200
+    assert (await endpoints.logs(ask())).status == 401
+    assert (await endpoints.logs(ask(x_admin="1"))).status == 200
+
+
+@pytest.mark.asyncio
+async def test_a_storage_without_a_folder_says_what_to_set(owner, monkeypatch):
+    monkeypatch.delenv("OBS_TOKEN", raising=False)
+    with pytest.raises(ConfigurationError, match=r"token=.*OBS_TOKEN.*access="):
+        Endpoints(owner)
+    with pytest.raises(ConfigurationError, match="'closed'"):
+        Endpoints(owner, access="closed")
+    with pytest.raises(ConfigurationError, match="empty token"):
+        Endpoints(owner, token="")
+    monkeypatch.setenv("OBS_TOKEN", "one two")
+    assert Endpoints(owner).metrics(ask(authorization="Bearer two")).status == 200
+
+
+@pytest.mark.asyncio
+async def test_a_token_is_made_once_beside_the_storage(owner, tmp_path, monkeypatch):
+    monkeypatch.delenv("OBS_TOKEN", raising=False)
+
+    class OnDisk(MemoryStorage):
+        path = tmp_path / "obs.db"
+
+    owner.storage = OnDisk()
+    place = tmp_path / "obs.db-token"
+    assert str(place) in Endpoints(owner).prepare()
+    token = place.read_text()
+    assert place.stat().st_mode & 0o777 == 0o600
+    assert Endpoints(owner).metrics(ask(authorization=f"Bearer {token}")).status == 200
+    assert place.read_text() == token
+    assert list(tmp_path.iterdir()) == [place]
+
+
+@pytest.mark.asyncio
+async def test_metrics_are_packed_where_that_is_accepted(owner):
+    owner.registry.counter("orders", "Orders.").inc()
+    endpoints = Endpoints(owner, access="open")
+    plain = endpoints.metrics(ask(accept_encoding="gzip;q=0, br"))
+    packed = endpoints.metrics(ask(accept_encoding="br, gzip"))
+    assert gzip.decompress(packed.body) == plain.body
+    headers = dict(plain.headers)
+    assert headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert (headers["cache-control"], headers["x-content-type-options"]) == ("no-store", "nosniff")
+
+
+@pytest.mark.asyncio
+async def test_other_methods_are_405(owner):
+    response = Endpoints(owner, access="open").metrics(ask(method="POST"))
+    assert (response.status, dict(response.headers)["allow"]) == (405, "GET, HEAD")
+
+
+@pytest.mark.asyncio
+async def test_a_storage_that_fails_is_503_and_reported(owner):
+    await owner.storage.__aexit__(None, None, None)
+    assert (await Endpoints(owner, access="open").logs(ask())).status == 503
+    assert owner.reports == ["read logs: MemoryStorage is not open: use it inside `async with`"]
+
+
+@pytest.mark.asyncio
+async def test_a_storage_that_fails_in_the_middle_ends_the_stream_cleanly(owner):
+    await owner.storage.logs.write([LogEntry(1.0, "INFO", "a")])
+    read = owner.storage.logs.read
+
+    async def failing(query):
+        async for stored in read(query):
+            yield stored
+        raise StorageError("gone")
+
+    owner.storage.logs.read = failing
+    response = await Endpoints(owner, access="open").logs(ask("since=0"))
+    assert len((await body(response)).splitlines()) == 0 or owner.reports
+    assert owner.reports == ["read logs: gone"]
+
+
+@pytest.mark.asyncio
+async def test_a_collection_that_fails_is_503(owner):
+    owner.collect = lambda: 1 / 0
+    assert Endpoints(owner, access="open").metrics(ask()).status == 503
+
+
+def test_requests_are_counted_with_bounded_methods_and_routes():
+    registry = Registry()
+    metrics = RequestMetrics(registry)
+    for method, route, status in (("GET", "/orders/{id}", 200), ("BREW", "", 404), ("GET", "/fail", 500)):
+        metrics.finished(metrics.started(method, "http"), method, route, status, "http", 0.01)
+    active, duration = registry.collect()
+    assert set(active.values) == {0.0}
+    counts = [key for key in duration.keys if "_count" in key]
+    assert [msgspec.json.encode(key) for key in counts] == [
+        msgspec.json.encode(
+            f'http_server_request_duration_seconds_count{{http_request_method="{method}",http_route="{route}",'
+            f'http_response_status_code="{status}",url_scheme="http",error_type="{error}"}}'
+        )
+        for method, route, status, error in (
+            ("GET", "/orders/{id}", 200, ""),
+            ("_OTHER", "_unmatched", 404, ""),
+            ("GET", "/fail", 500, "500"),
+        )
+    ]
+
+
+@pytest.mark.parametrize("given_id", ["", "a b", "é", "x" * 129, "a\nb"])
+def test_a_request_id_that_is_not_sane_is_made_new(given_id):
+    assert len(request_context({"x-request-id": given_id}).request_id) == 32
+
+
+def test_a_sane_request_id_and_traceparent_are_taken_over():
+    trace, span = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+    context = request_context({"x-request-id": "abc-1", "traceparent": f"00-{trace}-{span}-01"})
+    assert context.request_id == "abc-1"
+    assert (context._attributes["trace_id"], context._attributes["span_id"]) == (trace, span)
