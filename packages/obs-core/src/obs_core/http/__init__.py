@@ -1,18 +1,22 @@
-"""The HTTP decisions: values in, values out, no framework and no I/O but the token's file."""
+"""What the endpoints and the request middleware decide: values in, values out, no framework."""
 
 from ._access import Access
 from ._endpoints import Endpoints
-from ._messages import Request, Response, unavailable
-from ._request_context import request_context
-from ._request_metrics import CLIENT_GONE, RequestMetrics
+from ._messages import Request, Response
+from ._parameters import MAX_LIMIT, MAX_TEXT, parse_parameters
+from ._request_context import REQUEST_ID_HEADER, RequestContext, request_context
+from ._request_metrics import RequestMetrics
 
 __all__ = [
-    "CLIENT_GONE",
+    "MAX_LIMIT",
+    "MAX_TEXT",
+    "REQUEST_ID_HEADER",
     "Access",
     "Endpoints",
     "Request",
+    "RequestContext",
     "RequestMetrics",
     "Response",
+    "parse_parameters",
     "request_context",
-    "unavailable",
 ]

@@ -1,123 +1,83 @@
-"""Who may read: who has the token. All others get one and the same 401."""
+"""Who may read."""
 
-import base64
 import binascii
-import hmac
-import os
-import secrets
+from base64 import b64decode
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from hmac import compare_digest
+from ipaddress import ip_address
 from typing import Final, Literal
-from urllib.parse import urlsplit
 
 from .._errors import ConfigurationError
-from ._messages import Request, Response, answer
+from ._messages import Request
 
 Access = Literal["token", "loopback", "open"] | Callable[[Request], bool]
-_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "::ffff:127.0.0.1"})
-_LOCAL_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
-_FORWARDED: Final = ("forwarded", "via", "x-real-ip", "cf-connecting-ip", "true-client-ip")
-_BODY: Final = b'{"type":"about:blank","title":"Unauthorized","status":401}'
+
+_LOCAL_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]")
+_FORWARDING: Final = ("forwarded", "via", "x-real-ip", "cf-connecting-ip", "true-client-ip")
 
 
-def check_access(access: Access, tokens: Sequence[str], path: Path | None) -> None:
-    """Raise `ConfigurationError` where nobody could ever be let in, and say what to set."""
-    if not callable(access) and access not in ("token", "loopback", "open"):
-        raise ConfigurationError(f"access must be 'token', 'loopback', 'open' or a function, not {access!r}")
-    if access == "token" and path is None and not tokens:
-        raise ConfigurationError(
-            "this storage has no folder for a token: set token=..., the environment's OBS_TOKEN, or access=..."
-        )
+def checked_access(name: str, access: Access) -> Access:
+    """The same. Raises `ConfigurationError` for what is no access."""
+    if callable(access) or access in ("token", "loopback", "open"):
+        return access
+    raise ConfigurationError(f'{name} must be "token", "loopback", "open" or something to call, not {access!r}')
 
 
-def given_tokens(token: str | Sequence[str] | None) -> tuple[str, ...]:
-    """The tokens of the arguments, or of the environment's `OBS_TOKEN`; several allow a rotation."""
-    if token is None:
-        token = os.environ.get("OBS_TOKEN", "").split()
-    tokens = (token,) if isinstance(token, str) else tuple(token)
-    if not all(tokens):
-        raise ConfigurationError("an empty token lets everybody in: give a longer one, or none")
-    return tokens
+def token_bytes(tokens: Sequence[str]) -> tuple[bytes, ...]:
+    """The tokens as bytes. Raises `ConfigurationError` for one that a header cannot carry."""
+    for token in tokens:
+        if not isinstance(token, str) or not token or any(not "!" <= letter or letter == "\x7f" for letter in token):
+            raise ConfigurationError("a token is text without blanks, of at least one character")
+    return tuple(token.encode("utf-8", "replace") for token in tokens)
 
 
-def token_path(path: Path) -> Path:
-    """Where the token of a storage is kept."""
-    return path.with_name(f"{path.name}-token")
+def has_token(request: Request, tokens: Sequence[bytes]) -> bool:
+    """Whether the request carries one of the tokens: as Bearer, or as the password of Basic."""
+    given = _credential(request.headers.get("authorization", ""))
+    found = False
+    for token in tokens:  # all of them, so that the time does not tell which
+        found |= compare_digest(given, token)
+    return found
 
 
-def kept_token(path: Path) -> str:
-    """The token beside a storage, made at the first start with mode 0600; links are not followed."""
-    place = token_path(path)
-    place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    follow = getattr(os, "O_NOFOLLOW", 0)
-    fresh = place.with_name(f"{place.name}.{secrets.token_hex(4)}")
-    file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | follow, 0o600)
-    try:
-        os.write(file, secrets.token_urlsafe(32).encode())
-    finally:
-        os.close(file)
-    try:
-        # Several workers start at once: one link wins, and never a file that is half written.
-        os.link(fresh, place)
-    except FileExistsError:
-        pass
-    finally:
-        fresh.unlink()
-    file = os.open(place, os.O_RDONLY | follow)
-    try:
-        return os.read(file, 4096).decode("ascii", "replace").strip()
-    finally:
-        os.close(file)
+def is_local(request: Request) -> bool:
+    """Whether it comes from this very machine, as far as a request can tell, and no web page sent it.
 
-
-def allowed(request: Request, access: Access, tokens: Sequence[str]) -> bool:
-    """Whether a request may read."""
-    if callable(access):
-        return bool(access(request))
-    return access == "open" or (access == "loopback" and _is_local(request)) or _has_token(request, tokens)
-
-
-def unauthorized() -> Response:
-    """The one refusal, which tells nothing."""
-    return answer(
-        401,
-        "application/problem+json",
-        _BODY,
-        ("www-authenticate", 'Bearer realm="obs"'),
-        ("www-authenticate", 'Basic realm="obs", charset="UTF-8"'),
-    )
-
-
-def _has_token(request: Request, tokens: Sequence[str]) -> bool:
-    scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
-    given = credentials.strip().encode("utf-8", "replace")
-    if scheme.lower() == "basic":
-        try:
-            given = base64.b64decode(given, validate=True).partition(b":")[2]
-        except binascii.Error:
-            return False
-    elif scheme.lower() != "bearer":
-        return False
-    # All are compared, so that the time tells nothing.
-    return sum(hmac.compare_digest(given, token.encode()) for token in tokens) > 0
-
-
-def _is_local(request: Request) -> bool:
+    A proxy on the same machine that adds no header looks just like that.
+    """
     headers = request.headers
-    if request.client not in _LOOPBACK or any(name in headers for name in _FORWARDED):
-        return False
-    if any(name.startswith("x-forwarded") for name in headers):
-        return False
-    if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
-        return False
-    origin = headers.get("origin", "")
-    return _name_of(f"//{headers.get('host', '')}") in _LOCAL_NAMES and (
-        not origin or _name_of(origin) in _LOCAL_NAMES
+    host = headers.get("host", "").lower()
+    return (
+        _is_loopback(request.client)
+        and not any(name in _FORWARDING or name.startswith("x-forwarded-") for name in headers)
+        and _without_port(host) in _LOCAL_HOSTS
+        and headers.get("origin", f"http://{host}").lower() in (f"http://{host}", f"https://{host}")
+        and headers.get("sec-fetch-site", "none").lower() in ("none", "same-origin")
     )
 
 
-def _name_of(address: str) -> str:
+def _credential(header: str) -> bytes:
+    scheme, _, rest = header.encode("latin-1", "replace").partition(b" ")
+    rest = rest.strip()
+    if scheme.lower() == b"bearer":
+        return rest
+    if scheme.lower() == b"basic":
+        try:
+            return b64decode(rest, validate=True).partition(b":")[2]
+        except binascii.Error:
+            return b""
+    return b""
+
+
+def _is_loopback(client: str | None) -> bool:
     try:
-        return urlsplit(address).hostname or ""
+        address = ip_address(client or "")
     except ValueError:
-        return ""
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback
+
+
+def _without_port(host: str) -> str:
+    name, colon, port = host.rpartition(":")
+    return name if colon and port.isdecimal() else host

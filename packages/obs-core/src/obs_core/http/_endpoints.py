@@ -1,26 +1,37 @@
-"""The endpoints: `/metrics` and `/logs`."""
+"""`/metrics` and `/logs`, the same from every adapter."""
 
-import gzip
+import os
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Final
 
-import msgspec
+from msgspec.structs import replace
 
-from .._errors import CursorExpiredError, ObsError, QueryError
+from .._errors import ConfigurationError, CursorExpiredError, QueryError, StorageError
 from .._ports import Runtime
 from .._queries import LogQuery
 from .._records import StoredLog
-from ..encoders import CONTENT_TYPE_TEXT, encode_ndjson, exposition
-from ._access import Access, allowed, check_access, given_tokens, kept_token, token_path, unauthorized
-from ._messages import Request, Response, answer, problem, unavailable
-from ._parameters import log_query
+from ..encoders import encode_ndjson, exposition
+from ._access import Access, checked_access, has_token, is_local, token_bytes
+from ._messages import Request, Response, complete, headless, problem, streamed
+from ._negotiation import accepts_gzip, gzip
+from ._parameters import parse_parameters
+from ._token import make_or_read_token, token_path
 
-_READING: Final = ("GET", "HEAD")
+_TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
+_NDJSON: Final = "application/x-ndjson"
+# One header, Basic first: browsers look at the first challenge, and Django keeps one of a name.
+_CHALLENGE: Final = (("www-authenticate", 'Basic realm="obs", Bearer realm="obs"'),)
 
 
 class Endpoints:
-    """One for an application. Raises `ConfigurationError` where nobody could ever be let in."""
+    """The endpoints of one application.
+
+    `token` (one, or several while they are changed) or the environment's `OBS_TOKEN` lets in; with neither,
+    one is made beside the storage. `access="loopback"` asks no token of this machine, `"open"` of nobody,
+    a callable decides itself; `metrics_access` is the same for `/metrics` alone. Raises `ConfigurationError`
+    where a token is needed and there is none, nor a folder to keep one in.
+    """
 
     def __init__(
         self,
@@ -31,106 +42,132 @@ class Endpoints:
         metrics_access: Access | None = None,
     ) -> None:
         self._runtime = runtime
-        self._access = access
-        self._metrics_access = access if metrics_access is None else metrics_access
-        self._tokens = given_tokens(token)
-        for one in (self._access, self._metrics_access):
-            check_access(one, self._tokens, runtime.storage.path)
+        self._access = checked_access("access", access)
+        self._metrics_access = checked_access("metrics_access", access if metrics_access is None else metrics_access)
+        given = token if token is not None else os.environ.get("OBS_TOKEN", "").strip() or ()
+        self._tokens = token_bytes((given,) if isinstance(given, str) else given)
+        if token is not None and not self._tokens:
+            raise ConfigurationError("token= has no token in it: give one, or leave it out")
+        self._made_at = None
+        needed = (self._access, self._metrics_access)
+        if not self._tokens and ("token" in needed or "loopback" in needed):
+            storage = runtime.storage.path
+            self._made_at = None if storage is None else token_path(storage)
+            if storage is None and "token" in needed:
+                raise ConfigurationError(
+                    'this storage has no folder to keep a token in: set token= or OBS_TOKEN, or access="loopback"'
+                )
 
     def prepare(self) -> str:
-        """Make or read the token where none was given; the line that says where it is. Raises `OSError`."""
-        path = self._runtime.storage.path
-        if self._tokens:
-            return "obs: readers need the token that was given"
-        if path is None or "token" not in (self._access, self._metrics_access):
-            return "obs: readers need no token"
-        self._tokens = (kept_token(path),)
-        return f"obs: readers need the token in {token_path(path)}"
+        """Make or read the token where that is needed; the line to say at start, which never holds the token.
+
+        Raises `ConfigurationError` where the token cannot be had; nobody who needs one is let in then.
+        """
+        if self._made_at is not None and not self._tokens:
+            self._tokens = token_bytes((make_or_read_token(self._made_at),))
+        return f"obs: /logs {self._who(self._access)}, /metrics {self._who(self._metrics_access)}"
 
     def metrics(self, request: Request) -> Response:
-        """`GET /metrics`: the text format 0.0.4, gzip where it is accepted."""
-        refused = self._refused(request, self._metrics_access)
+        """The metrics of the whole service, as Prometheus text 0.0.4."""
+        refused = self._refusal(request, self._metrics_access)
         if refused is not None:
             return refused
         try:
-            text = exposition(self._runtime.collect())
-        except Exception as error:  # a failure of ours is a failed scrape, never one of the host's
-            self._runtime.report("collect metrics", error)
-            return unavailable()
-        if not _accepts_gzip(request.headers.get("accept-encoding", "")):
-            return answer(200, CONTENT_TYPE_TEXT, text, ("vary", "accept-encoding"))
-        packed = gzip.compress(text, compresslevel=1, mtime=0)
-        return answer(
-            200, CONTENT_TYPE_TEXT, packed, ("vary", "accept-encoding"), ("content-encoding", "gzip")
-        )
+            body = exposition(self._runtime.collect())
+        except Exception as error:  # whatever it is, the scrape must fail honestly and the host go on
+            self._runtime.report("metrics", error)
+            return problem(503, "the metrics cannot be read now: try again")
+        extra: tuple[tuple[str, str], ...] = (("vary", "accept-encoding"),)
+        if accepts_gzip(request.headers.get("accept-encoding", "")):
+            body, extra = gzip(body), (*extra, ("content-encoding", "gzip"))
+        response = complete(200, _TEXT, body, extra)
+        return headless(response) if request.method == "HEAD" else response
 
     async def logs(self, request: Request) -> Response:
-        """`GET /logs`: NDJSON, streamed. What is wrong with the query is answered before the first line."""
-        refused = self._refused(request, self._access)
+        """The entries that the query string asks for, as NDJSON; what is wrong is said before the first byte."""
+        refused = self._refusal(request, self._access)
         if refused is not None:
             return refused
         try:
-            query = log_query(request.query_string, time.time())
-            records = await self._begun(await self._from_the_newest(query))
-        except CursorExpiredError as error:
-            return problem(410, "Gone", str(error), error.parameter)
+            query = parse_parameters(request.query_string, time.time())
+            entries = self._runtime.storage.logs.read(await self._from_newest(query))
+            first = await anext(entries, None)
         except QueryError as error:
-            return problem(400, "Bad Request", str(error), error.parameter)
-        except Exception as error:  # the storage's, or ours
-            self._runtime.report("read logs", error)
-            return unavailable()
-        return answer(200, "application/x-ndjson", self._lines(records))
+            status = 410 if isinstance(error, CursorExpiredError) else 400
+            return problem(status, str(error), error.parameter)
+        except Exception as error:  # whatever a storage raises, the host goes on
+            if not isinstance(error, StorageError):
+                self._runtime.report("logs", error)
+            return problem(503, "the logs cannot be read now: try again")
+        body = self._lines(first, entries)
+        if request.method == "HEAD":
+            await _close(entries)
+            return headless(streamed(_NDJSON, body))
+        return streamed(_NDJSON, body)
 
-    def _refused(self, request: Request, access: Access) -> Response | None:
-        if access == "token" and not self._tokens:
-            try:
-                self.prepare()
-            except OSError as error:
-                self._runtime.report("keep the token", error)
-        if not allowed(request, access, self._tokens):
-            return unauthorized()
-        if request.method not in _READING:
-            return answer(405, "application/problem+json", b"{}", ("allow", "GET, HEAD"))
+    def missing(self, request: Request) -> Response:
+        """The answer for another path of ours: who may not read learns nothing."""
+        return self._refusal(request, self._access) or problem(404)
+
+    async def _from_newest(self, query: LogQuery) -> LogQuery:
+        """The query that streams the newest `limit`, oldest first, where neither since nor after is asked.
+
+        The cursor before them is looked for from the newest end, so that they are never all in memory.
+        """
+        if query.since is not None or query.after or query.order == "desc":
+            return query
+        limit = query.limit or 1
+        count, cursor = 0, ""
+        async for stored in self._runtime.storage.logs.read(replace(query, order="desc", limit=limit + 1)):
+            count, cursor = count + 1, stored.cursor
+        return replace(query, after=cursor) if count > limit else query
+
+    async def _lines(self, first: StoredLog | None, rest: AsyncIterator[StoredLog]) -> AsyncGenerator[bytes, None]:
+        try:
+            async for lines in encode_ndjson(_joined(first, rest)):
+                yield lines
+        except Exception as error:
+            self._runtime.report("logs", error)
+            raise  # so that the server breaks the stream off: an end without a word would look complete
+        finally:
+            await _close(rest)
+
+    def _refusal(self, request: Request, access: Access) -> Response | None:
+        if not self._allows(request, access):
+            return problem(401, extra=_CHALLENGE)
+        if request.method not in ("GET", "HEAD"):
+            return problem(405, extra=(("allow", "GET, HEAD"),))
         return None
 
-    async def _from_the_newest(self, query: LogQuery) -> LogQuery:
-        """Without a place to begin, the newest `limit` entries, the oldest of them first.
-
-        They are found by reading backwards and keeping one cursor, not the entries.
-        """
-        if query.since is not None or query.after or query.order == "desc" or query.limit is None:
-            return query
-        backwards = msgspec.structs.replace(query, order="desc", limit=query.limit + 1)
-        found, cursor = 0, ""
-        async for stored in self._runtime.storage.logs.read(backwards):
-            found, cursor = found + 1, stored.cursor
-        return msgspec.structs.replace(query, after=cursor) if found > query.limit else query
-
-    async def _begun(self, query: LogQuery) -> AsyncIterator[StoredLog]:
-        """The records, the first of which is read already, so that an error can still be answered."""
-        records = self._runtime.storage.logs.read(query)
-        first = await anext(records, None)
-
-        async def all_of_them() -> AsyncIterator[StoredLog]:
-            if first is not None:
-                yield first
-                async for record in records:
-                    yield record
-
-        return all_of_them()
-
-    async def _lines(self, records: AsyncIterator[StoredLog]) -> AsyncIterator[bytes]:
+    def _allows(self, request: Request, access: Access) -> bool:
+        if access == "open":
+            return True
         try:
-            async for chunk in encode_ndjson(records):
-                yield chunk
-        except ObsError as error:
-            # The status is sent already: the stream ends, and the reader goes on from its cursor.
-            self._runtime.report("read logs", error)
+            if callable(access):
+                return bool(access(request))
+            self.prepare()
+        except Exception as error:  # a check that fails lets nobody in
+            self._runtime.report("access", error)
+        return (access == "loopback" and is_local(request)) or (not callable(access) and has_token(request, self._tokens))
+
+    def _who(self, access: Access) -> str:
+        if access == "open":
+            return "is open to everyone"
+        if callable(access):
+            return "is open to whom the application's own check lets in"
+        where = f"in {self._made_at}" if self._made_at else "that was set"
+        token = f"needs the token {where}"
+        return token if access == "token" else f"is open to this machine, else {token}"
 
 
-def _accepts_gzip(header: str) -> bool:
-    for part in header.lower().split(","):
-        coding, _, parameters = part.partition(";")
-        if coding.strip() == "gzip":
-            return parameters.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
-    return False
+async def _joined(first: StoredLog | None, rest: AsyncIterator[StoredLog]) -> AsyncGenerator[StoredLog, None]:
+    if first is not None:
+        yield first
+        async for stored in rest:
+            yield stored
+
+
+async def _close(entries: AsyncIterator[StoredLog]) -> None:
+    # A storage reads by an async generator as a rule; another iterator has nothing to close.
+    if isinstance(entries, AsyncGenerator):
+        await entries.aclose()

@@ -1,46 +1,68 @@
-"""Requests and responses as values."""
+"""A request as the endpoints see it, and what they answer."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Final
 
 import msgspec
 
+# Every answer of ours: never kept by a cache, never guessed to be another type.
 _ALWAYS: Final = (("cache-control", "no-store"), ("x-content-type-options", "nosniff"))
+_TITLES: Final = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    410: "Gone",
+    503: "Service Unavailable",
+}
+
+Headers = tuple[tuple[str, str], ...]
 
 
 class Request(msgspec.Struct, frozen=True):
-    """What an endpoint asks of a request. Names of headers are lower case; `client` is the peer's host, or None."""
+    """`headers` have lower-case names and Latin-1 text, repeated ones joined by `, `.
+
+    `client` is the host of the peer; None where there is none to be trusted, as for a Unix socket.
+    """
 
     method: str
-    query_string: str
-    headers: Mapping[str, str]
+    query_string: str = ""
+    headers: Mapping[str, str] = {}
     client: str | None = None
 
 
 class Response(msgspec.Struct, frozen=True):
-    """What an adapter sends; a body that is no bytes is streamed."""
+    """`body` is all of it or a stream; whoever sends a stream closes it (`aclose`), whatever happens.
+
+    No header is named twice.
+    """
 
     status: int
-    headers: tuple[tuple[str, str], ...]
-    body: bytes | AsyncIterator[bytes]
+    headers: Headers
+    body: bytes | AsyncGenerator[bytes, None]
 
 
-def answer(
-    status: int, content_type: str, body: bytes | AsyncIterator[bytes], *more: tuple[str, str]
-) -> Response:
-    """A response with the headers that all of ours have."""
-    length = (("content-length", str(len(body))),) if isinstance(body, bytes) else ()
-    return Response(status, (("content-type", content_type), *_ALWAYS, *length, *more), body)
+def complete(status: int, content_type: str, body: bytes, extra: Headers = ()) -> Response:
+    """An answer whose whole body is known."""
+    length = ("content-length", str(len(body)))
+    return Response(status, (("content-type", content_type), length, *_ALWAYS, *extra), body)
 
 
-def problem(status: int, title: str, detail: str, parameter: str = "") -> Response:
-    """A problem by RFC 9457; `parameter` names what was wrong."""
-    fields = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+def streamed(content_type: str, body: AsyncGenerator[bytes, None]) -> Response:
+    """An answer that is sent piece by piece."""
+    return Response(200, (("content-type", content_type), *_ALWAYS), body)
+
+
+def problem(status: int, detail: str = "", parameter: str = "", extra: Headers = ()) -> Response:
+    """A problem of RFC 9457; `parameter` names the one that is wrong."""
+    document: dict[str, str | int] = {"type": "about:blank", "title": _TITLES[status], "status": status}
+    if detail:
+        document["detail"] = detail
     if parameter:
-        fields["parameter"] = parameter
-    return answer(status, "application/problem+json", msgspec.json.encode(fields))
+        document["parameter"] = parameter
+    return complete(status, "application/problem+json", msgspec.json.encode(document), extra)
 
 
-def unavailable() -> Response:
-    """What is sent where we failed ourselves."""
-    return problem(503, "Service Unavailable", "the storage does not answer: try again later")
+def headless(response: Response) -> Response:
+    """The answer to HEAD: the same headers without the body, which must not be a stream."""
+    return Response(response.status, response.headers, b"")

@@ -1,103 +1,121 @@
-"""The parameters of `/logs`, checked by name."""
+"""The parameters of `/logs`."""
 
-import math
 import re
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from .._errors import QueryError
+from .._levels import LEVELS, parse_level
 from .._queries import LogQuery
 
-DEFAULT_LIMIT: Final = 1000
 MAX_LIMIT: Final = 10_000
 MAX_TEXT: Final = 256
-_KNOWN: Final = ("since", "until", "level", "q", "logger", "trace_id", "order", "limit", "after", "follow")
-_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_AGO: Final = re.compile(r"(\d{1,9})([smhd])", re.ASCII)
+_DEFAULT_LIMIT: Final = 1_000
+_MAX_FIELDS: Final = 32
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_AGO: Final = re.compile(r"([0-9]{1,9})([smhd])")
+_UNIX: Final = re.compile(r"[0-9]{1,11}(\.[0-9]{1,9})?")
+# An unescaped `+` of a zone arrives as a blank.
+_RFC3339: Final = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?)([Zz]|[-+ ][0-9]{2}:[0-9]{2})"
+)
+_TEXTS: Final = {"q": "text", "logger": "logger", "trace_id": "trace_id", "after": "after"}
+_KNOWN: Final = ("since", "until", "level", *_TEXTS, "order", "limit", "follow")
 
 
-def log_query(query_string: str, now: float) -> LogQuery:
-    """The query that a query string asks for. Raises `QueryError`, which names the parameter."""
-    given, attributes = _given(query_string)
-    if given.get("follow", "false") != "false":
-        raise QueryError("follow", "follow is not served: poll with after=CURSOR")
-    return LogQuery(
-        since=_time("since", given, now),
-        until=_time("until", given, now),
-        level=given.get("level"),
-        text=_text("q", given),
-        logger=_text("logger", given),
-        trace_id=_text("trace_id", given),
-        attributes=attributes,
-        after=given.get("after", ""),
-        order=given.get("order", "asc"),  # type: ignore[arg-type]  # LogQuery checks it
-        limit=_limit(given.get("limit", str(DEFAULT_LIMIT))),
-    )
+def parse_parameters(query_string: str, now: float) -> LogQuery:
+    """The query that a query string asks for; `15m` means that long before `now`.
 
-
-def _given(query_string: str) -> tuple[dict[str, str], dict[str, str]]:
-    given: dict[str, str] = {}
+    Raises `QueryError`, which names the parameter, for one that is unknown, repeated or wrong.
+    """
+    asked: dict[str, Any] = {"limit": _DEFAULT_LIMIT}
     attributes: dict[str, str] = {}
-    for name, value in _pairs(query_string):
-        target, key = (attributes, name[5:]) if name.startswith("attr.") else (given, name)
-        if target is given and name not in _KNOWN:
-            raise QueryError(
-                name[:80], f"unknown parameter {name[:80]!r}: use {', '.join(_KNOWN)} or attr.NAME"
-            )
-        if key in target:
-            raise QueryError(name[:80], f"{name[:80]} is given twice")
-        target[key] = value
-    return given, attributes
+    for name, value in _fields(query_string):
+        if name.startswith("attr."):
+            attributes[_attribute(name)] = _text(name, value)
+        elif name in _TEXTS:
+            asked[_TEXTS[name]] = _text(name, value)
+        elif name in ("since", "until"):
+            asked[name] = _time(name, value, now)
+        elif name == "level":
+            asked[name] = _level(value)
+        elif name == "limit":
+            asked[name] = _limit(value)
+        elif name == "order":
+            asked[name] = _one_of(name, value, ("asc", "desc"))
+        else:
+            _follow(value)
+    return LogQuery(attributes=attributes, **asked)
 
 
-def _pairs(query_string: str) -> list[tuple[str, str]]:
+def _fields(query_string: str) -> list[tuple[str, str]]:
     try:
-        return parse_qsl(query_string, keep_blank_values=True, max_num_fields=50, errors="replace")
+        fields = parse_qsl(query_string, keep_blank_values=True, max_num_fields=_MAX_FIELDS)
     except ValueError:
-        raise QueryError("query", "more than 50 parameters") from None
+        raise QueryError("query", f"at most {_MAX_FIELDS} parameters are taken") from None
+    seen: set[str] = set()
+    for name, _ in fields:
+        if name not in _KNOWN and not name.startswith("attr."):
+            known = ", ".join(_KNOWN)
+            raise QueryError(_cut(name), f"unknown parameter {_cut(name)!r}: use {known} or attr.NAME")
+        if name in seen:
+            raise QueryError(_cut(name), f"{_cut(name)} is given more than once")
+        seen.add(name)
+    return fields
 
 
-def _text(name: str, given: Mapping[str, str]) -> str:
-    value = given.get(name, "")
+def _text(name: str, value: str) -> str:
     if len(value) > MAX_TEXT:
-        raise QueryError(name, f"{name} has {len(value)} characters, at most {MAX_TEXT} are searched for")
+        raise QueryError(_cut(name), f"{_cut(name)} has {len(value)} characters: at most {MAX_TEXT} are taken")
     return value
 
 
-def _limit(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 9 and 1 <= int(text) <= MAX_LIMIT):
-        raise QueryError("limit", f"limit must be a whole number from 1 to {MAX_LIMIT}, not {text[:40]!r}")
-    return int(text)
+def _attribute(name: str) -> str:
+    if not name[5:]:
+        raise QueryError(name, "attr. needs the name of an attribute, as in attr.order=7")
+    return _text(name, name[5:])
 
 
-def _time(name: str, given: Mapping[str, Any], now: float) -> float | None:
-    text = given.get(name)
-    if text is None:
-        return None
-    ago = _AGO.fullmatch(text)
-    if ago:
-        return now - int(ago[1]) * _UNITS[ago[2]]
-    try:
-        seconds = float(text)
-    except ValueError:
-        return _moment(name, text)
-    if not math.isfinite(seconds):
-        raise _bad_time(name, text)
-    return seconds
-
-
-def _moment(name: str, text: str) -> float:
-    try:
-        # A plus sign of the offset that was not encoded arrives as a space.
-        moment = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
-    except ValueError:
-        raise _bad_time(name, text) from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-
-
-def _bad_time(name: str, text: str) -> QueryError:
-    return QueryError(
-        name, f"{name}={text[:40]!r} is no time: use RFC 3339, Unix seconds, or 15m for that long ago"
+def _time(name: str, value: str, now: float) -> float:
+    if match := _AGO.fullmatch(value):
+        return now - int(match[1]) * _SECONDS[match[2]]
+    if _UNIX.fullmatch(value):
+        return float(value)
+    if match := _RFC3339.fullmatch(value):
+        zone = match[3].upper().replace(" ", "+")
+        try:
+            return datetime.fromisoformat(f"{match[1]}T{match[2]}{zone}").timestamp()
+        except (ValueError, OverflowError):
+            pass
+    raise QueryError(
+        name, f"{_cut(value)!r} is no time: use 2026-01-31T12:00:00Z, Unix seconds, or 15m (s, m, h, d) for that long ago"
     )
+
+
+def _level(value: str) -> str:
+    level = parse_level(value)
+    if level is None:
+        raise QueryError("level", f"unknown level {_cut(value)!r}: use one of {', '.join(LEVELS)}")
+    return level
+
+
+def _limit(value: str) -> int:
+    if not re.fullmatch("[0-9]{1,9}", value) or not 1 <= int(value) <= MAX_LIMIT:
+        raise QueryError("limit", f"limit must be a whole number from 1 to {MAX_LIMIT}, not {_cut(value)!r}")
+    return int(value)
+
+
+def _follow(value: str) -> None:
+    if _one_of("follow", value, ("true", "false")) == "true":
+        raise QueryError("follow", "following is not offered here: poll with after=CURSOR of the last line")
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
+    if value not in allowed:
+        raise QueryError(name, f"{name} must be {' or '.join(allowed)}, not {_cut(value)!r}")
+    return value
+
+
+def _cut(value: str) -> str:
+    return value if len(value) <= 64 else value[:64] + "…"
