@@ -7,13 +7,14 @@ from typing import Any, Final, cast
 
 from asgiref.typing import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, HTTPScope, Scope
 
-from obs_core import Gauge, Runtime
-from obs_core.http import CLIENT_GONE, RequestMetrics, request_context
+from obs_core import Runtime
+from obs_core.http import RequestMetrics, request_context
 
 from ._translate import headers_of
 
 RouteOf = Callable[[HTTPScope], str]
 _OURS: Final = ("/metrics", "/logs")
+CLIENT_GONE: Final = 499
 
 
 def no_route(_: HTTPScope) -> str:
@@ -65,7 +66,8 @@ class ObsMiddleware:
     async def _serve(self, scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         exchange = _Exchange(send)
         counted = scope["path"] not in self._exclude
-        active = self._metrics.started(scope["method"], scope["scheme"]) if counted else None
+        if counted:
+            self._metrics.started(scope["method"], scope["scheme"])
         begun = perf_counter()
         error_type = ""
         try:
@@ -80,16 +82,14 @@ class ObsMiddleware:
             error_type = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
             raise
         finally:
-            if active is not None:
+            if counted:
                 status = exchange.status if exchange.complete or error_type else CLIENT_GONE
-                self._count(active, scope, status, (exchange.ended or perf_counter()) - begun, error_type)
+                self._count(scope, status, (exchange.ended or perf_counter()) - begun, error_type)
 
-    def _count(self, active: Gauge, scope: HTTPScope, status: int, seconds: float, error_type: str) -> None:
+    def _count(self, scope: HTTPScope, status: int, seconds: float, error_type: str) -> None:
         try:
             route = self._route(scope)
-            self._metrics.finished(
-                active, scope["method"], route, status, scope["scheme"], seconds, error_type
-            )
+            self._metrics.finished(scope["method"], route, status, scope["scheme"], seconds, error_type)
         except Exception as error:  # a failure of ours never fails the request
             self._runtime.report("count a request", error)
 

@@ -20,15 +20,14 @@ def checked_access(name: str, access: Access) -> Access:
     """The same. Raises `ConfigurationError` for what is no access."""
     if callable(access) or access in ("token", "loopback", "open"):
         return access
-    raise ConfigurationError(f'{name} must be "token", "loopback", "open" or something to call, not {access!r}')
+    raise ConfigurationError(
+        f'{name} must be "token", "loopback", "open" or something to call, not {access!r}'
+    )
 
 
-def token_bytes(tokens: Sequence[str]) -> tuple[bytes, ...]:
+def token_bytes(tokens: Sequence[object]) -> tuple[bytes, ...]:
     """The tokens as bytes. Raises `ConfigurationError` for one that a header cannot carry."""
-    for token in tokens:
-        if not isinstance(token, str) or not token or any(not "!" <= letter or letter == "\x7f" for letter in token):
-            raise ConfigurationError("a token is text without blanks, of at least one character")
-    return tuple(token.encode("utf-8", "replace") for token in tokens)
+    return tuple(map(_token_bytes, tokens))
 
 
 def has_token(request: Request, tokens: Sequence[bytes]) -> bool:
@@ -54,6 +53,12 @@ def is_local(request: Request) -> bool:
         and headers.get("origin", f"http://{host}").lower() in (f"http://{host}", f"https://{host}")
         and headers.get("sec-fetch-site", "none").lower() in ("none", "same-origin")
     )
+
+
+def _token_bytes(token: object) -> bytes:
+    if not isinstance(token, str) or not token or any(letter <= " " or letter == "\x7f" for letter in token):
+        raise ConfigurationError("a token is text without blanks, of at least one character")
+    return token.encode("utf-8", "replace")
 
 
 def _credential(header: str) -> bytes:

@@ -43,7 +43,9 @@ class Endpoints:
     ) -> None:
         self._runtime = runtime
         self._access = checked_access("access", access)
-        self._metrics_access = checked_access("metrics_access", access if metrics_access is None else metrics_access)
+        self._metrics_access = checked_access(
+            "metrics_access", access if metrics_access is None else metrics_access
+        )
         given = token if token is not None else os.environ.get("OBS_TOKEN", "").strip() or ()
         self._tokens = token_bytes((given,) if isinstance(given, str) else given)
         if token is not None and not self._tokens:
@@ -122,7 +124,9 @@ class Endpoints:
             count, cursor = count + 1, stored.cursor
         return replace(query, after=cursor) if count > limit else query
 
-    async def _lines(self, first: StoredLog | None, rest: AsyncIterator[StoredLog]) -> AsyncGenerator[bytes, None]:
+    async def _lines(
+        self, first: StoredLog | None, rest: AsyncIterator[StoredLog]
+    ) -> AsyncGenerator[bytes, None]:
         try:
             async for lines in encode_ndjson(_joined(first, rest)):
                 yield lines
@@ -148,7 +152,9 @@ class Endpoints:
             self.prepare()
         except Exception as error:  # a check that fails lets nobody in
             self._runtime.report("access", error)
-        return (access == "loopback" and is_local(request)) or (not callable(access) and has_token(request, self._tokens))
+        return (access == "loopback" and is_local(request)) or (
+            not callable(access) and has_token(request, self._tokens)
+        )
 
     def _who(self, access: Access) -> str:
         if access == "open":

@@ -67,7 +67,9 @@ def _fields(query_string: str) -> list[tuple[str, str]]:
 
 def _text(name: str, value: str) -> str:
     if len(value) > MAX_TEXT:
-        raise QueryError(_cut(name), f"{_cut(name)} has {len(value)} characters: at most {MAX_TEXT} are taken")
+        raise QueryError(
+            _cut(name), f"{_cut(name)} has {len(value)} characters: at most {MAX_TEXT} are taken"
+        )
     return value
 
 
@@ -89,7 +91,8 @@ def _time(name: str, value: str, now: float) -> float:
         except (ValueError, OverflowError):
             pass
     raise QueryError(
-        name, f"{_cut(value)!r} is no time: use 2026-01-31T12:00:00Z, Unix seconds, or 15m (s, m, h, d) for that long ago"
+        name,
+        f"{_cut(value)!r} is no time: use 2026-01-31T12:00:00Z, Unix seconds, or 15m (s, m, h, d) for that long ago",
     )
 
 

@@ -22,7 +22,13 @@ class RequestMetrics:
         self._durations = registry.histogram(
             "http_server_request_duration_seconds",
             "Duration of HTTP requests, until the last byte of the response was handed to the server.",
-            labels=("http_request_method", "http_route", "http_response_status_code", "url_scheme", "error_type"),
+            labels=(
+                "http_request_method",
+                "http_route",
+                "http_response_status_code",
+                "url_scheme",
+                "error_type",
+            ),
         )
         self._active = registry.gauge(
             "http_server_active_requests",
