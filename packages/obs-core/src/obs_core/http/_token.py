@@ -38,7 +38,7 @@ def make_or_read_token(path: Path) -> str:
 
 def _read(path: Path) -> str:
     descriptor = os.open(path, os.O_RDONLY | _FLAGS)
-    with open(descriptor, "rb") as file:
+    with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise ConfigurationError(f"{path} is no regular file: remove it, or set token= or OBS_TOKEN")
@@ -55,7 +55,7 @@ def _make(path: Path) -> None:
     apart = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(apart, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS, 0o600)
     try:
-        with open(descriptor, "wb") as file:
+        with os.fdopen(descriptor, "wb") as file:
             file.write(secrets.token_urlsafe(32).encode() + b"\n")
             file.flush()
             os.fsync(descriptor)
