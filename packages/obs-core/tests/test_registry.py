@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from obs_core import DeclarationError, Registry
@@ -128,3 +130,14 @@ def test_reset_sets_all_to_zero_and_keeps_what_was_bound():
     registry.reset()
     orders.inc()
     assert registry.collect()[0].values == [1.0]
+
+
+def test_a_family_tells_its_rule_across_workers_and_since_when_it_counts():
+    registry = Registry()
+    before = time.time()
+    registry.gauge("depth", "", aggregate="max")
+    (family,) = registry.collect()
+    assert family.aggregate == "max"
+    assert before <= family.created <= time.time()
+    registry.reset()
+    assert registry.collect()[0].created >= family.created

@@ -17,7 +17,7 @@ from ._levels import LEVELS, SEVERITY, level_of_number, levels_from, parse_level
 from ._memory import MemoryStorage
 from ._ports import LogStoragePort, MetricsStoragePort, Runtime, Storage
 from ._queries import LogQuery, MetricQuery, matches_log, matches_metric
-from ._records import LogEntry, MetricFamily, MetricMetadata, MetricSample, MetricSeries, StoredLog
+from ._records import Exemplar, LogEntry, MetricFamily, MetricMetadata, MetricSample, MetricSeries, StoredLog
 from ._registry import Registry
 from .retention import RetentionPolicy
 
@@ -28,6 +28,7 @@ __all__ = [
     "Counter",
     "CursorExpiredError",
     "DeclarationError",
+    "Exemplar",
     "Family",
     "Gauge",
     "Histogram",

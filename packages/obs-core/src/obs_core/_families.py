@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from threading import Lock
+from time import time
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from ._errors import DeclarationError
@@ -49,6 +50,7 @@ class Family(Generic[S]):
         self.aggregate = aggregate
         self.bounds = bounds
         self.dropped = 0
+        self.created = time()
         self._make = make
         self._lock = Lock()
         self._series: dict[tuple[str, ...], S] = {}
@@ -72,12 +74,14 @@ class Family(Generic[S]):
         """The family at this instant, series in the order of their making."""
         with self._lock:
             keys, series = self._keys.copy(), list(self._series.values())
-        return MetricFamily(self.metadata, keys, [value for one in series for value in one.values()])
+        values = [value for one in series for value in one.values()]
+        return MetricFamily(self.metadata, keys, values, self.aggregate, self.created)
 
     def reset(self) -> None:
         """Begin from zero, as a forked child does; the lock may have been held by a thread that is gone."""
         self._lock = Lock()
         self.dropped = 0
+        self.created = time()
         for series in list(self._series.values()):
             series.reset()
 

@@ -55,13 +55,26 @@ class MetricSeries(msgspec.Struct, frozen=True):
     values: "array[float]"
 
 
+class Exemplar(msgspec.Struct, frozen=True):
+    """One observation that a bucket counted, with the labels that lead to it, as `trace_id`."""
+
+    labels: Mapping[str, str]
+    value: float
+    timestamp: float
+
+
 class MetricFamily(msgspec.Struct, frozen=True):
     """A family at one instant, ready to expose.
 
     `keys` are the exposed names with their labels, escaped, as in `orders_total{plan="pro"}`, in the
-    order of exposition; `values` are their values. Both have equal length.
+    order of exposition; `values` are their values. Both have equal length. `aggregate` is a gauge's rule
+    across workers, `created` says since when the family counts (Unix seconds; 0 where that is not known),
+    and `exemplars` maps an index of `keys` to an exemplar.
     """
 
     metadata: MetricMetadata
     keys: Sequence[str]
     values: Sequence[float]
+    aggregate: str = "sum"
+    created: float = 0.0
+    exemplars: Mapping[int, Exemplar] = {}
