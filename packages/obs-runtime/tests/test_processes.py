@@ -85,6 +85,23 @@ log.warning('last'); print('ready', flush=True); time.sleep(60)
     assert stored(tmp_path / "obs.db") == ["last"]
 
 
+def test_a_signal_tells_that_the_process_stops_and_each_later_entry_is_stored_soon(tmp_path):
+    code = """
+import threading
+signal.signal(signal.SIGTERM, lambda *_: None)
+runtime.stop(); runtime.start(); runtime.flush()
+runtime.on_stopping(lambda: print(threading.current_thread().name, flush=True))
+os.kill(os.getpid(), signal.SIGTERM)
+for number in range(20):
+    log.warning(str(number)); time.sleep(0.05)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    _, output, _ = finish(run(code, tmp_path / "obs.db"))
+    assert output == "obs-background"
+    # The machine may be busy; without the hurry it would be none of them.
+    assert len(stored(tmp_path / "obs.db")) >= 10
+
+
 def test_ctrl_c_is_pythons_own_and_loses_nothing(tmp_path):
     process = run("log.warning('last'); print('ready', flush=True); time.sleep(60)", tmp_path / "obs.db")
     assert process.stdout is not None

@@ -207,3 +207,20 @@ def test_reports_are_counted_and_said_once_a_minute(capfd):
         runtime.report("scrape", ValueError("odd"))
     assert exposed(runtime)['obs_storage_errors_total{operation="scrape"}'] == 3
     assert capfd.readouterr().err == "obs: scrape: odd\n"
+
+
+def test_stopping_is_told_once_to_each_that_did_not_take_it_back(capfd):
+    told: list[str] = []
+    runtime = EmbeddedRuntime(MemoryStorage(), signals=False)
+    with runtime:
+        runtime.on_stopping(lambda: 1 / 0)
+        runtime.on_stopping(lambda: told.append("kept"))
+        runtime.on_stopping(lambda: told.append("taken back"))()
+    assert told == ["kept"]
+    assert "stopping: division by zero" in capfd.readouterr().err
+    runtime.on_stopping(lambda: told.append("late"))
+    assert told == ["kept", "late"]
+    with runtime:
+        runtime.on_stopping(lambda: told.append("again"))
+        assert told == ["kept", "late"]
+    assert told == ["kept", "late", "again"]

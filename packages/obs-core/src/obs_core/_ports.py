@@ -1,6 +1,6 @@
 """The ports. All may be called from any thread and any event loop; none blocks the loop for long."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -121,6 +121,14 @@ class Runtime(Protocol):
 
     def collect(self) -> Sequence[MetricFamily]:
         """What `/metrics` shows: every family of the whole service, by name."""
+
+    def on_stopping(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Have `callback` called once when the process begins to stop; what is returned takes it back.
+
+        It begins at the first SIGTERM, SIGINT or SIGQUIT that is seen, or at `stop()`, which is before the server
+        waits for its requests: endless streams end by it. The callback runs in a thread of the runtime (at once,
+        in the caller's, where stopping has begun already), must not wait, and may raise: that is reported.
+        """
 
     def report(self, step: str, error: BaseException) -> None:
         """Take note of a failure of ours: counted, one line to stderr a minute. Never raises."""

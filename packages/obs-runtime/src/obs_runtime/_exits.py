@@ -17,8 +17,8 @@ Handler = Callable[[int, FrameType | None], Any]
 class Exits:
     """Calls `flush` at exit, at SIGTERM and SIGQUIT, and at SIGINT where it is not Python's; then what was there."""
 
-    def __init__(self, wake: Callable[[], None], flush: Callable[[], object], *, signals: bool) -> None:
-        self._wake = wake
+    def __init__(self, stopping: Callable[[], None], flush: Callable[[], object], *, signals: bool) -> None:
+        self._stopping = stopping
         self._flush = flush
         self._signals = signals
         self._ours: dict[int, Handler] = {}
@@ -45,7 +45,7 @@ class Exits:
 
     def _chain(self, number: int, previous: Any) -> None:
         def handle(signum: int, frame: FrameType | None) -> None:
-            self._wake()
+            self._stopping()
             if callable(previous):
                 previous(signum, frame)
                 return

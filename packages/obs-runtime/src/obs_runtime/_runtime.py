@@ -17,6 +17,7 @@ from ._exits import Exits
 from ._forks import watch
 from ._status import Status
 from ._steps import Flush, FlushFailedError, History, Retention
+from ._stopping import Stopping
 
 _STOP: Final = 2.0
 _FORK: Final = 0.05
@@ -60,7 +61,8 @@ class EmbeddedRuntime:
         self._background: Background | None = None
         self._paused = False
         self._opened = False
-        self._exits = Exits(self._wake, self._flush_at_exit, signals=signals)
+        self._stopping = Stopping(self.report)
+        self._exits = Exits(self._hurry, self._flush_at_exit, signals=signals)
         self._exits.install()
         self.handler.on_urgent = self._wake
         watch(self)
@@ -78,6 +80,7 @@ class EmbeddedRuntime:
             _running.add(self.registry)
             self.registry.include(self._status.registry)
             self.handler.closed = False
+            self._stopping.again()
             self._capture()
             self._begin()
 
@@ -87,6 +90,7 @@ class EmbeddedRuntime:
             background, self._background = self._background, None
             if background is None:
                 return
+            self._stopping.begin()
             logging.getLogger().removeHandler(self.handler)
             self.handler.closed = True
             background.stop(_STOP)
@@ -110,6 +114,10 @@ class EmbeddedRuntime:
             [*self.registry.collect(), *self._status.collect()], key=lambda family: family.metadata.name
         )
 
+    def on_stopping(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Have `callback` called once when the process begins to stop; what is returned takes it back."""
+        return self._stopping.add(callback)
+
     def report(self, step: str, error: BaseException) -> None:
         """Take note of a failure of ours; never raises."""
         self._status.report(step, error)
@@ -130,6 +138,7 @@ class EmbeddedRuntime:
         self.handler.queue.clear()
         self.handler.accepted = 0
         self._flush.forget()
+        self._stopping.forget()
         self.registry.reset()
         if self._paused:
             self._begin()
@@ -152,7 +161,7 @@ class EmbeddedRuntime:
         self.__exit__(kind, error, traceback)
 
     def _begin(self) -> None:
-        self._background = Background(self._tick, self._open, self._close, self._interval)
+        self._background = Background(self._tick, self._open, self._close, self._stopping.begin, self._interval)
         self._background.start()
 
     def _capture(self) -> None:
@@ -201,6 +210,11 @@ class EmbeddedRuntime:
         background = self._background
         if background is not None:
             background.wake()
+
+    def _hurry(self) -> None:
+        background = self._background
+        if background is not None:
+            background.hurry()
 
     def _flush_at_exit(self) -> None:
         background = self._background
