@@ -92,8 +92,8 @@ class Endpoints:
             return refused
         try:
             query = parse_parameters(request.query_string, time.time())
-            entries = self._runtime.storage.logs.read(await self._from_newest(query))
-            first = await anext(entries, None)
+            body = self._lines(await self._from_newest(query))
+            await anext(body)
         except QueryError as error:
             status = 410 if isinstance(error, CursorExpiredError) else 400
             return problem(status, str(error), error.parameter)
@@ -101,9 +101,8 @@ class Endpoints:
             if not isinstance(error, StorageError):
                 self._runtime.report("logs", error)
             return problem(503, "the logs cannot be read now: try again")
-        body = self._lines(first, entries)
         if request.method == "HEAD":
-            await _close(entries)
+            await body.aclose()
             return headless(streamed(_NDJSON, body))
         return streamed(_NDJSON, body)
 
@@ -124,17 +123,22 @@ class Endpoints:
             count, cursor = count + 1, stored.cursor
         return replace(query, after=cursor) if count > limit else query
 
-    async def _lines(
-        self, first: StoredLog | None, rest: AsyncIterator[StoredLog]
-    ) -> AsyncGenerator[bytes, None]:
+    async def _lines(self, query: LogQuery) -> AsyncGenerator[bytes, None]:
+        """The lines, after an empty chunk when the first is known: what was begun is closed for certain."""
+        entries = self._runtime.storage.logs.read(query)
+        begun = False
         try:
-            async for lines in encode_ndjson(_joined(first, rest)):
+            first = await anext(entries, None)
+            begun = True
+            yield b""
+            async for lines in encode_ndjson(_joined(first, entries)):
                 yield lines
         except Exception as error:
-            self._runtime.report("logs", error)
+            if begun:
+                self._runtime.report("logs", error)
             raise  # so that the server breaks the stream off: an end without a word would look complete
         finally:
-            await _close(rest)
+            await _close(entries)
 
     def _refusal(self, request: Request, access: Access) -> Response | None:
         if not self._allows(request, access):
