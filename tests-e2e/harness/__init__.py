@@ -1,0 +1,23 @@
+"""What the end-to-end tests share: real servers, a real Prometheus, and readers of what they serve."""
+
+from .page import Page, metrics_of
+from .places import EXAMPLES, TOP, environment, free_port
+from .prometheus import Prometheus, promtool_check
+from .server import Server, ServerFailedError
+from .service import Service
+from .waiting import until
+
+__all__ = [
+    "EXAMPLES",
+    "TOP",
+    "Page",
+    "Prometheus",
+    "Server",
+    "ServerFailedError",
+    "Service",
+    "environment",
+    "free_port",
+    "metrics_of",
+    "promtool_check",
+    "until",
+]

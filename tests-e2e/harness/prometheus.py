@@ -1,0 +1,113 @@
+"""A real Prometheus, and its linter."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+import pytest
+
+from .places import free_port
+from .server import Server
+from .waiting import until
+
+_CONFIG = """
+global:
+  scrape_interval: 1s
+  scrape_timeout: 1s
+scrape_configs:
+  - job_name: service
+    authorization:
+      credentials_file: {token}
+    static_configs:
+      - targets: ["127.0.0.1:{port}"]
+"""
+
+
+def program(name: str) -> str:
+    """Where a program is. Without it the test is skipped, in CI failed: `tools/dev.py` installs it."""
+    found = shutil.which(name)
+    if found is None:
+        message = f"{name} is not installed"
+        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
+    return found
+
+
+class Prometheus:
+    """Scrapes one service each second, with its token."""
+
+    def __init__(self, folder: Path, port: int, token_file: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        config = folder / "prometheus.yml"
+        config.write_text(_CONFIG.format(token=token_file, port=port))
+        own = free_port()
+        command = [
+            program("prometheus"),
+            f"--config.file={config}",
+            f"--storage.tsdb.path={folder / 'tsdb'}",
+            f"--web.listen-address=127.0.0.1:{own}",
+            "--log.format=json",
+        ]
+        self.server = Server(command, own, folder, ready="/-/ready")
+
+    def __enter__(self) -> Self:
+        self.server.__enter__()
+        until(self._is_ready, "Prometheus is ready")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.server.__exit__(kind, error, traceback)
+
+    def query(self, expression: str) -> list[tuple[dict[str, str], float]]:
+        """The instant vector of an expression: labels and value of each element."""
+        response = httpx.get(f"{self.server.url}/api/v1/query", params={"query": expression}, timeout=10)
+        response.raise_for_status()
+        result: list[Any] = response.json()["data"]["result"]
+        return [(element["metric"], float(element["value"][1])) for element in result]
+
+    def value(self, expression: str) -> float | None:
+        """The only element of an expression; None where there is none."""
+        found = self.query(expression)
+        assert len(found) < 2, found
+        return found[0][1] if found else None
+
+    def wait_for(self, expression: str, value: float, deadline: float = 20.0) -> None:
+        """Wait until an expression has this value: the next scrape is up to a second away."""
+        seen: list[float | None] = []
+
+        def reached() -> bool:
+            seen[:] = [self.value(expression)]
+            return seen == [value]
+
+        try:
+            until(reached, f"{expression} is {value}", deadline, 0.1)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; it is {seen[0]}") from None
+
+    def targets(self) -> list[dict[str, Any]]:
+        """What Prometheus says of the scrape: health, last error."""
+        found = httpx.get(f"{self.server.url}/api/v1/targets", timeout=10).json()
+        targets: list[dict[str, Any]] = found["data"]["activeTargets"]
+        return targets
+
+    def _is_ready(self) -> bool:
+        return httpx.get(f"{self.server.url}/-/ready", timeout=5).status_code == 200
+
+
+def promtool_check(exposition: str) -> str:
+    """What `promtool check metrics` complains of; empty for a page that is right."""
+    done = subprocess.run(
+        [program("promtool"), "check", "metrics"],
+        input=exposition,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    complaints = done.stdout + done.stderr
+    return complaints or ("" if done.returncode == 0 else f"exit status {done.returncode}")

@@ -1,0 +1,52 @@
+"""A service with obs in it, seen from outside: a client that has the token."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from .page import Page, metrics_of
+from .server import Server
+
+
+class Service:
+    """Reads what a server exposes. `token_file` is made by the service itself at its first start."""
+
+    def __init__(self, server: Server, token_file: Path, prefix: str = "") -> None:
+        self.server = server
+        self.token_file = token_file
+        self._prefix = prefix
+
+    @property
+    def headers(self) -> dict[str, str]:
+        if not self.token_file.exists():
+            assert (
+                self.get(self._prefix + "/logs").status_code == 401
+            )  # it is made when it is first asked for
+        return {"authorization": f"Bearer {self.token_file.read_text().strip()}"}
+
+    def get(self, path: str, *, method: str = "GET", **headers: str) -> httpx.Response:
+        """A request of a user: without the token."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return httpx.request(method, self.server.url + path, headers=named, timeout=20)
+
+    def read(self, path: str, *, method: str = "GET", **parameters: Any) -> httpx.Response:
+        """A request of a reader: with the token."""
+        url = self.server.url + self._prefix + path
+        return httpx.request(method, url, params=parameters, headers=self.headers, timeout=20)
+
+    def exposition(self) -> str:
+        """The text of `/metrics`."""
+        response = self.read("/metrics")
+        response.raise_for_status()
+        return response.text
+
+    def metrics(self) -> Page:
+        return metrics_of(self.exposition())
+
+    def logs(self, **parameters: Any) -> list[dict[str, Any]]:
+        """The lines of `/logs`; the name of a parameter with a dot is given in a mapping."""
+        response = self.read("/logs", **parameters)
+        response.raise_for_status()
+        return [json.loads(line) for line in response.text.splitlines()]
