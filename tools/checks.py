@@ -5,7 +5,8 @@ import os
 import composed
 from workspace import BUILD, TOP, DevError, module, packages, run, set_up, tool
 
-FOLDERS = ("tools", "examples", "tests-e2e")
+# What composes the packages. Tests are left out: pytest fills in their arguments, whose types would be noise.
+COMPOSERS = ("tools/*.py", "tests-e2e/harness", "examples/*.py", "examples/*/*.py", "examples/*/*/*.py")
 
 
 def ruff_check() -> int:
@@ -23,13 +24,14 @@ def sources() -> str:
 
 def mypy() -> int:
     """Strict types, over the packages and over all that composes them."""
-    others = [str(TOP / name) for name in FOLDERS if list((TOP / name).glob("*.py"))]
+    files = [path for pattern in COMPOSERS for path in sorted(TOP.glob(pattern))]
+    bases = {path.parent for path in files if not (path.parent / "__init__.py").exists()}
     return run(
         *(tool("mypy"), "--config-file", "tools/mypy.ini", "--python-executable", str(composed.python())),
         *("--cache-dir", str(BUILD / "mypy")),
         *(f"packages/{name}/src/{module(name)}" for name in packages()),
-        *others,
-        env={"MYPYPATH": os.pathsep.join([sources(), *others])},
+        *map(str, files),
+        env={"MYPYPATH": os.pathsep.join([sources(), *map(str, sorted(bases))])},
     )
 
 

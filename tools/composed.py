@@ -1,31 +1,33 @@
 """One environment with the built wheels of all packages and all that examples and the end-to-end suite need."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pins
-from workspace import BUILD, SCRIPTS, TOP, digest, make, packages, project, python_of, uv
+from workspace import BUILD, TOP, digest, make, packages, project, python_of, uv
 
 ENVIRONMENT = BUILD / "all"
-NEEDS = TOP / "tests-e2e" / "requirements.txt"
+NEEDS = TOP / "tests-e2e" / "pyproject.toml"
 # Django says nothing of its types itself.
 TYPES = ("django-stubs",)
 
 
-def install(environment: Path, wanted: list[str], *files: Path) -> Path:
-    """An environment with these requirements, of ours the wheels of today; its Python. Made once for each state."""
+def install(environment: Path, *wanted: str, groups: Sequence[Path] = ()) -> Path:
+    """An environment with these requirements and the `test` groups of these projects; its Python.
+
+    Of ours it has the wheels of today. It is made once for each state.
+    """
     constraints = pins.constraints(pins.newest_pins())
-    state = digest(
-        constraints.name, *wanted, *(path.read_text(encoding="utf-8") for path in files), sys.version
-    )
-    options = [part for path in files for part in ("-r", str(path))]
+    texts = [path.read_text(encoding="utf-8") for path in groups]
     make(
         environment,
-        state,
+        digest(constraints.name, *wanted, *texts, sys.version),
         (uv(), "venv", "-q", "--clear", "--python", sys.executable, str(environment)),
         (
             *(uv(), "pip", "install", "-q", "--python", str(python_of(environment))),
-            *("--constraint", str(constraints), *wanted, *options),
+            *("--constraint", str(constraints), *wanted),
+            *(part for path in groups for part in ("--group", f"{path}:test")),
         ),
     )
     return python_of(environment)
@@ -39,10 +41,6 @@ def requirement(package: str) -> str:
 
 
 def python() -> Path:
-    wanted = [*(requirement(name) for name in packages()), *TYPES]
-    return install(ENVIRONMENT, wanted, *([NEEDS] if NEEDS.exists() else []))
-
-
-def command(name: str) -> str:
-    """The path of a command that is installed there."""
-    return str(ENVIRONMENT / SCRIPTS / name)
+    """The Python of the one environment with everything."""
+    wanted = [requirement(name) for name in packages()]
+    return install(ENVIRONMENT, *wanted, *TYPES, groups=[NEEDS] if NEEDS.exists() else [])

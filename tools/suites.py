@@ -99,11 +99,12 @@ def tools_task(mark: str = "") -> Task:
 
 
 def e2e_task() -> Task:
-    """The suite over all packages. It finds the servers in the folder that OBS_SERVERS names."""
+    """The suite over all packages. It finds the servers on its path."""
     folder, missing = servers.get()
     if missing:
         print(missing, flush=True)
-    return folder_task("e2e", "tests-e2e", composed.python, "", {"OBS_SERVERS": str(folder)})
+    path = os.pathsep.join([str(folder), os.environ["PATH"]])
+    return folder_task("e2e", "tests-e2e", composed.python, "", {"PATH": path})
 
 
 class Count(NamedTuple):
