@@ -237,7 +237,9 @@ async def test_a_storage_without_a_folder_says_what_to_set(owner, monkeypatch):
     monkeypatch.setenv("OBS_TOKEN", " from-the-environment ")
     endpoints = Endpoints(owner)
     assert endpoints.metrics(ask(authorization="Bearer from-the-environment")).status == 200
-    assert Endpoints(owner, token="set").metrics(ask(authorization="Bearer from-the-environment")).status == 401
+    assert (
+        Endpoints(owner, token="set").metrics(ask(authorization="Bearer from-the-environment")).status == 401
+    )
 
 
 @pytest.mark.asyncio

@@ -161,7 +161,9 @@ class EmbeddedRuntime:
         self.__exit__(kind, error, traceback)
 
     def _begin(self) -> None:
-        self._background = Background(self._tick, self._open, self._close, self._stopping.begin, self._interval)
+        self._background = Background(
+            self._tick, self._open, self._close, self._stopping.begin, self._interval
+        )
         self._background.start()
 
     def _capture(self) -> None:

@@ -30,8 +30,9 @@ class Stopping:
         """Call them; again is nothing."""
         with self._lock:
             self._begun = True
-            callbacks, self._callbacks = self._callbacks, {}
-        for callback in callbacks.values():
+            callbacks = list(self._callbacks.values())
+            self._callbacks.clear()
+        for callback in callbacks:
             self._call(callback)
 
     def again(self) -> None:
