@@ -112,6 +112,8 @@ def make(environment: Path, state: str, *steps: tuple[str, ...]) -> bool:
     stamp = environment / f"{state}.ready"
     if stamp.exists():
         return False
+    if environment.is_symlink():
+        environment.unlink()
     shutil.rmtree(environment, ignore_errors=True)
     for step in steps:
         if run(*step, quiet=True):
