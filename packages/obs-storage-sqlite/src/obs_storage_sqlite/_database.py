@@ -1,6 +1,5 @@
-"""The one connection that writes: opening, checking, transactions, giving space back."""
+"""The one connection that writes: transactions, giving space back, and what is done when the file fails."""
 
-import secrets
 import sqlite3
 import sys
 import time
@@ -11,16 +10,18 @@ from typing import Final, TypeVar
 
 from obs_core import StorageError
 
-from ._gate import Gate, create_private, pause
-from ._schema import APPLICATION_ID, SCHEMA, VERSION
+from ._connection import PATIENCE, connect, is_damage, is_full, look_over, retried
+from ._files import beside, create_private, identity, set_aside, shared_file_system
+from ._forks import inside_sqlite, watch
+from ._gate import Gate
+from ._reserve import Reserve
+from ._schema import VERSION, drop_oldest
 
 T = TypeVar("T")
-
-# A writer waits this long for others before it gives an error; its queue keeps what could not be written.
-PATIENCE: Final = 5.0
-MAX_SET_ASIDE: Final = 3
-_DAMAGED: Final = frozenset({sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT})
-_BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+Work = Callable[[sqlite3.Connection], T]
+# A truncated journal looks like damage until every process has closed the file once; so look again, some times.
+_TRIES: Final = 3
+_RELIEF_STEPS: Final = 5
 
 
 class Database:
@@ -28,77 +29,117 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.gate = Gate(path.with_name(f"{path.name}-lock"))
+        self._reserve = Reserve(beside(path, "-reserve"))
         try:
             create_private(path)
+            self._gate = Gate(beside(path, "-lock"), _alone(path))
             self._connection = self._open()
         except OSError as error:
             raise StorageError(f"{path} cannot be opened: {error.strerror}: choose another folder") from error
-        self.generation: str = self._one("SELECT id FROM generation")
-        self._identity = _identity(path)
-        self._looked = time.monotonic()
+        watch(self)
 
-    def transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `work` in one write transaction, committed with `synchronous=FULL`. Raises `StorageError`."""
-        self._notice_replacement()
-        try:
-            with self.gate.held(PATIENCE):
-                return self._committed(work)
-        except sqlite3.Error as error:
-            raise StorageError(f"{self.path} could not be written: {error}") from error
+    def transaction(self, work: Work[T]) -> T:
+        """Run `work` in one write transaction, committed with `synchronous=FULL`. Raises `StorageError`.
 
-    def reclaim(self) -> None:
-        """Give free pages back to the file system in small steps, and empty the write-ahead log."""
-        while self.transaction(lambda connection: _vacuum(connection, 500)):
-            pass
-        with suppress(sqlite3.OperationalError), self.gate.held(PATIENCE):
-            self._connection.execute("PRAGMA busy_timeout=100")
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            self._connection.execute("PRAGMA busy_timeout=0")
+        `work` may run twice: after room was made on a full disk, or after a damaged file was set aside.
+        """
+        with inside_sqlite():
+            self._notice_replacement()
+            try:
+                return self._held(work)
+            except sqlite3.Error as error:
+                if not self._mended(error):
+                    raise StorageError(f"{self.path} could not be written: {error}") from error
+            try:
+                return self._held(work)
+            except sqlite3.Error as error:
+                raise StorageError(f"{self.path} could not be written: {error}") from error
+
+    def read(self, work: Work[T]) -> T:
+        """Run queries that are part of writing; nothing may be left unread. Raises `StorageError`."""
+        with inside_sqlite():
+            try:
+                return work(self._connection)
+            except sqlite3.Error as error:
+                raise StorageError(f"{self.path} could not be read: {error}") from error
+
+    def reclaim(self, keep_free: int = 64) -> bool:
+        """Give some free pages back to the file system in one short step; whether there may be more."""
+        with inside_sqlite(), self._gate.held(PATIENCE):
+            (free,) = self._connection.execute("PRAGMA freelist_count").fetchone()
+        if free <= keep_free:
+            return False
+        pages = min(free - keep_free, 500)
+        self.transaction(
+            lambda connection: connection.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
+        )
+        return True
+
+    def checkpoint(self) -> None:
+        """Bring the write-ahead log into the file, and cut it to nothing where no reader is in the way."""
+        with inside_sqlite(), suppress(sqlite3.OperationalError), self._gate.held(PATIENCE):
+            self._checkpoint()
+
+    def make_reserve(self) -> bool:
+        """Take room against a full disk."""
+        return self._reserve.make()
 
     def close(self) -> None:
         """Close; the last one of all processes removes the write-ahead log."""
-        self._connection.close()
-        self.gate.close()
+        with inside_sqlite(), suppress(StorageError, sqlite3.Error):
+            with suppress(StorageError), self._gate.held(1.0):
+                self._connection.close()
+            # The gate was not to be had: close all the same.
+            self._connection.close()
+        self._gate.close()
+
+    def forget(self) -> None:
+        """In a forked child: hold no lock of the parent's. Its connection is left as it is, unused."""
+        self._gate.close()
 
     def _open(self) -> sqlite3.Connection:
         """Under the gate, so that of several processes one alone creates, or sets aside."""
-        with self.gate.held(PATIENCE):
-            for _ in range(2):
-                try:
-                    return self._connect()
-                except sqlite3.DatabaseError as error:
-                    if _code(error) not in _DAMAGED:
-                        raise StorageError(f"{self.path} could not be opened: {error}") from error
-                    self._set_aside(error)
-                    create_private(self.path)
-            raise StorageError(f"{self.path} is damaged again right after it was made: check the disk")
+        for attempt in range(_TRIES + 1):
+            if attempt:
+                time.sleep(0.2)
+            try:
+                with self._gate.held(PATIENCE):
+                    connection = connect(self.path)
+                    self._note(connection)
+                # Not under the gate: it may take a second, and the others go on writing.
+                return _looked_over(connection)
+            except sqlite3.DatabaseError as error:
+                if not is_damage(error):
+                    raise StorageError(f"{self.path} could not be opened: {error}") from error
+                if attempt == _TRIES - 1:
+                    self._set_aside()
+        raise StorageError(f"{self.path} is damaged again right after it was made: check the disk")
 
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
-        try:
-            _refuse_strangers(connection, self.path)
-            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
-            _retried(lambda: connection.execute("PRAGMA journal_mode=WAL").fetchall())
-            connection.execute("PRAGMA synchronous=FULL")
-            connection.execute("PRAGMA busy_timeout=0")
-            connection.execute("PRAGMA journal_size_limit=8000000")
-            if sys.platform == "darwin":
-                connection.execute("PRAGMA fullfsync=1")
-            _create(connection)
-            (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-            if found != "ok":
-                error = sqlite3.DatabaseError(found)
-                error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-                raise error
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+    def _note(self, connection: sqlite3.Connection) -> None:
+        with closing(connection.execute("SELECT id FROM generation")) as cursor:
+            self.generation = str(cursor.fetchone()[0])
+        self._identity = identity(self.path)
+        self._looked = time.monotonic()
 
-    def _committed(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def _set_aside(self) -> None:
+        """Look once more, with no other at it: whoever came first may have begun a new file already."""
+        with self._gate.held(PATIENCE):
+            try:
+                with closing(connect(self.path)) as connection:
+                    look_over(connection)
+            except sqlite3.DatabaseError as error:
+                if not is_damage(error):
+                    raise StorageError(f"{self.path} could not be opened: {error}") from error
+                set_aside(self.path, error)
+                create_private(self.path)
+
+    def _held(self, work: Work[T]) -> T:
+        with self._gate.held(PATIENCE):
+            return self._committed(work)
+
+    def _committed(self, work: Work[T]) -> T:
         connection = self._connection
-        _retried(lambda: connection.execute("BEGIN IMMEDIATE"))
+        retried(lambda: connection.execute("BEGIN IMMEDIATE"))
         try:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version != VERSION:
@@ -114,98 +155,65 @@ class Database:
             raise
         return result
 
+    def _mended(self, error: sqlite3.Error) -> bool:
+        """Whether something was done about a failure, so that it is worth another try."""
+        if is_damage(error):
+            self._reopen()
+            return True
+        return is_full(error) and self._make_room()
+
+    def _make_room(self) -> bool:
+        """On a full disk: the reserve first, then a checkpoint, then small deletions with a checkpoint each."""
+        had_reserve = self._reserve.drop()
+        with self._gate.held(PATIENCE):
+            with suppress(sqlite3.OperationalError):
+                self._checkpoint()
+            try:
+                for _ in range(_RELIEF_STEPS):
+                    self._committed(drop_oldest)
+                    self._checkpoint()
+            except sqlite3.OperationalError:
+                return had_reserve
+        return True
+
+    def _checkpoint(self) -> None:
+        self._connection.execute("PRAGMA busy_timeout=100")
+        try:
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        finally:
+            self._connection.execute("PRAGMA busy_timeout=0")
+
     def _notice_replacement(self) -> None:
         """Each second: a file that was removed or replaced would swallow every write without an error."""
         if time.monotonic() - self._looked < 1.0:
             return
         self._looked = time.monotonic()
-        if _identity(self.path) == self._identity:
-            return
-        self._connection.close()
+        if identity(self.path) != self._identity or not beside(self.path, "-wal").exists():
+            self._reopen()
+
+    def _reopen(self) -> None:
+        with suppress(sqlite3.Error):
+            self._connection.close()
         create_private(self.path)
         self._connection = self._open()
-        self.generation = self._one("SELECT id FROM generation")
-        self._identity = _identity(self.path)
-
-    def _set_aside(self, error: sqlite3.DatabaseError) -> None:
-        before = sorted(self.path.parent.glob(f"{self.path.name}.corrupt-*"))
-        names = {path.name.removesuffix("-wal").removesuffix("-shm") for path in before}
-        if len(names) >= MAX_SET_ASIDE:
-            raise StorageError(
-                f"{self.path} is damaged ({error}), and {MAX_SET_ASIDE} damaged files stand beside it already:"
-                " check the disk, move them away, then start again"
-            )
-        aside = f"{self.path.name}.corrupt-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(2)}"
-        for ending in ("", "-wal", "-shm"):
-            with suppress(FileNotFoundError):
-                self.path.with_name(self.path.name + ending).rename(self.path.with_name(aside + ending))
-        sys.stderr.write(
-            f"obs: {self.path} is damaged ({error}); it is kept as {aside}, and a new one begins\n"
-        )
-
-    def _one(self, sql: str) -> str:
-        with closing(self._connection.execute(sql)) as cursor:
-            return str(cursor.fetchone()[0])
 
 
-def _refuse_strangers(connection: sqlite3.Connection, path: Path) -> None:
-    """Before anything is changed: a newer file or somebody else's is left as it is."""
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if application != APPLICATION_ID and (application or version or tables):
-        raise StorageError(f"{path} belongs to another application: name another file")
-    if application == APPLICATION_ID and version > VERSION:
-        raise StorageError(
-            f"{path} has schema version {version}, this release knows {VERSION}: install a newer release"
-        )
-
-
-def _create(connection: sqlite3.Connection) -> None:
-    _retried(lambda: connection.execute("BEGIN IMMEDIATE"))
+def _looked_over(connection: sqlite3.Connection) -> sqlite3.Connection:
     try:
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if not version:
-            for statement in SCHEMA:
-                connection.execute(statement)
-            connection.execute("INSERT INTO generation VALUES (?)", (secrets.token_hex(8),))
-            connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version={VERSION}")
-        connection.execute("COMMIT")
+        look_over(connection)
     except BaseException:
-        connection.execute("ROLLBACK")
+        connection.close()
         raise
+    return connection
 
 
-def _retried(work: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        try:
-            work()
-        except sqlite3.OperationalError as error:
-            if _code(error) not in _BUSY or time.monotonic() > deadline:
-                raise
-            pause()
-        else:
-            return
-
-
-def _vacuum(connection: sqlite3.Connection, pages: int) -> bool:
-    """Give up to so many pages back; whether some were, so that more may be."""
-    (before,) = connection.execute("PRAGMA freelist_count").fetchone()
-    if before:
-        connection.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
-    (after,) = connection.execute("PRAGMA freelist_count").fetchone()
-    return bool(after < before)
-
-
-def _code(error: sqlite3.Error) -> int:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
+def _alone(path: Path) -> str:
+    """Why no second process may use the file; empty where it may."""
+    if sys.platform == "win32":
+        return "on Windows processes cannot share it"
+    if kind := shared_file_system(path):
+        sys.stderr.write(
+            f"obs: {path} is on {kind}, where processes cannot share it: a local disk is better\n"
+        )
+        return f"it is on {kind}"
+    return ""

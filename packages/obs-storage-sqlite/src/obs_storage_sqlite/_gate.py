@@ -14,19 +14,12 @@ from pathlib import Path
 
 from obs_core import StorageError
 
-if sys.platform != "win32":
+from ._files import create_private, identity
+
+if sys.platform == "win32":
+    import msvcrt
+else:
     import fcntl
-
-
-def create_private(path: Path) -> None:
-    """Create an empty file with mode 0600 unless there is one. Raises `StorageError` for a symbolic link."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
-    try:
-        os.close(os.open(path, flags | os.O_EXCL, 0o600))
-    except FileExistsError:
-        if path.is_symlink():
-            raise StorageError(f"{path} is a symbolic link: name the file itself") from None
 
 
 def pause() -> None:
@@ -35,15 +28,28 @@ def pause() -> None:
 
 
 class Gate:
-    """A lock file beside the database. Held for a commit, never longer."""
+    """A lock file beside the database: held for a commit, never longer.
 
-    def __init__(self, path: Path) -> None:
+    Where processes cannot take turns (`alone` says why: Windows, a network file system) it is held for life,
+    and a second process gets a `StorageError` at once.
+    """
+
+    def __init__(self, path: Path, alone: str = "") -> None:
         self._path = path
+        self._alone = alone
         self._file: int | None = None
+        if alone:
+            self._reopen()
+            if not self._try():
+                self.close()
+                raise StorageError(f"{path} is held by another process, and there can be one alone: {alone}")
 
     @contextmanager
     def held(self, seconds: float) -> Iterator[None]:
         """Hold the gate. Raises `StorageError` when a holder has not let go for `seconds`."""
+        if self._alone:
+            yield
+            return
         self._lock(seconds)
         try:
             yield
@@ -51,29 +57,46 @@ class Gate:
             self._unlock()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Let go of the file. A forked child calls it too: its copy would hold what a killed parent held."""
         if self._file is not None:
             os.close(self._file)
             self._file = None
 
     def _lock(self, seconds: float) -> None:
-        if self._file is None:
-            create_private(self._path)
-            self._file = os.open(self._path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
-        if sys.platform == "win32":
-            return
         deadline = time.monotonic() + seconds
-        while True:
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise StorageError(
-                        f"{self._path} is held by another process for over {seconds:g} s"
-                    ) from None
-                pause()
+        if self._file is None:
+            self._reopen()
+        while not (self._try() and self._is_at_its_place()):
+            if time.monotonic() > deadline:
+                raise StorageError(f"{self._path} is held by another process for over {seconds:g} s")
+            pause()
+
+    def _is_at_its_place(self) -> bool:
+        """False where the lock file was removed or replaced: others lock another one."""
+        if self._file is None:
+            return False
+        status = os.fstat(self._file)
+        if identity(self._path) == (status.st_dev, status.st_ino):
+            return True
+        self._reopen()
+        return False
+
+    def _reopen(self) -> None:
+        self.close()
+        create_private(self._path)
+        self._file = os.open(self._path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+
+    def _try(self) -> bool:
+        if self._file is None:
+            return False
+        try:
+            if sys.platform == "win32":
+                msvcrt.locking(self._file, msvcrt.LK_NBLCK, 1)
             else:
-                return
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
 
     def _unlock(self) -> None:
         if sys.platform != "win32" and self._file is not None:

@@ -39,7 +39,9 @@ async def delete(resource: Resource, table: str, condition: str, values: Sequenc
         if count < STEP:
             break
     if deleted:
-        await resource.run(lambda database: database.reclaim())
+        while await resource.run(lambda database: database.reclaim()):
+            pass
+        await resource.run(lambda database: database.checkpoint())
     return deleted
 
 

@@ -1,5 +1,6 @@
 """The layout of the file: schema version 1, a row for each entry and each sample."""
 
+import sqlite3
 from typing import Final
 
 APPLICATION_ID: Final = 0x6F627331  # "obs1"
@@ -32,3 +33,9 @@ SCHEMA: Final = (
     # The batches that are in: one that is sent again after an unclear answer is not stored twice.
     "CREATE TABLE batches (incarnation TEXT PRIMARY KEY, number INTEGER NOT NULL, stored REAL NOT NULL) WITHOUT ROWID",
 )
+
+
+def drop_oldest(connection: sqlite3.Connection) -> None:
+    """Make a little room on a full disk."""
+    connection.execute("DELETE FROM logs WHERE id IN (SELECT id FROM logs ORDER BY id LIMIT 100)")
+    connection.execute("DELETE FROM samples WHERE id IN (SELECT id FROM samples ORDER BY id LIMIT 100)")

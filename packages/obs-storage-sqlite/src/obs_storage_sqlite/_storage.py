@@ -1,9 +1,10 @@
 """The storage: one file, one owner in each process."""
 
+import asyncio
 import os
 import secrets
+import warnings
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -13,9 +14,11 @@ import aiosqlite
 from obs_core import Storage, StorageClosedError, StorageError
 
 from ._database import Database
+from ._files import size_on_disk
+from ._forks import inside_sqlite
 from ._logs import SQLiteLogs
 from ._metrics import SQLiteMetrics
-from ._writer import Writer
+from ._writer import Store, Writer
 
 T = TypeVar("T")
 
@@ -33,7 +36,7 @@ class SQLiteStorage:
         self._path = Path(path)
         self._writer: Writer | None = None
         self._pid = 0
-        self._generation = ""
+        self._incarnation, self._number = "", 0
         self._logs = SQLiteLogs(self)
         self._metrics = SQLiteMetrics(self)
 
@@ -52,14 +55,14 @@ class SQLiteStorage:
     @property
     def generation(self) -> str:
         """The random name of the file's life; a new file has another."""
-        self._open_writer()
-        return self._generation
+        return self._open_writer().generation
 
     async def __aenter__(self) -> Self:
         writer = Writer(self._path)
-        self._generation = await writer.opened()
+        await writer.opened()
         self._writer, self._pid = writer, os.getpid()
         self._incarnation, self._number = secrets.token_hex(8), 0
+        await self.run(Database.make_reserve)
         return self
 
     async def __aexit__(
@@ -69,35 +72,36 @@ class SQLiteStorage:
         if writer is not None and self._pid == os.getpid():
             await writer.close()
 
+    def __del__(self) -> None:
+        if self._writer is not None and self._pid == os.getpid():
+            warnings.warn(f"{self._path} was never closed: use `async with`", ResourceWarning, stacklevel=2)
+
     async def size(self) -> int:
-        """Bytes of the database, its write-ahead log and what was set aside."""
-        size = 0
-        for path in self._path.parent.glob(f"{self._path.name}*"):
-            with suppress(FileNotFoundError):
-                size += path.stat().st_size if path.is_file() else 0
-        return size
+        """Bytes of the database, its journals, the reserve and what was set aside, as the file system counts."""
+        return size_on_disk(self._path)
 
     async def run(self, work: Callable[[Database], T]) -> T:
         """Run a job on the writing connection."""
+        return await self._open_writer().run(work)
 
-        def noted(database: Database) -> T:
-            result = work(database)
-            self._generation = database.generation
-            return result
-
-        return await self._open_writer().run(noted)
+    async def store(self, store: Store, size: int) -> None:
+        """Run `store` in a write transaction, of its own or with other batches."""
+        await self._open_writer().store(store, size)
 
     async def fetch(self, sql: str, values: Sequence[Any]) -> list[Any]:
         """All rows of a small query, on a connection that is closed at once: nothing is held between two."""
         self._open_writer()
+        # A connection that is left open keeps the process for ever, so a cancelled query ends by itself.
+        task = asyncio.ensure_future(self._fetch(sql, values))
+        task.add_done_callback(_seen)
+        return await asyncio.shield(task)
+
+    async def _fetch(self, sql: str, values: Sequence[Any]) -> list[Any]:
+        address = f"{self._path.resolve().as_uri()}?mode=ro"
         try:
-            async with (
-                aiosqlite.connect(
-                    f"{self._path.resolve().as_uri()}?mode=ro", uri=True, timeout=1.0
-                ) as connection,
-                connection.execute(sql, values) as cursor,
-            ):
-                return list(await cursor.fetchall())
+            with inside_sqlite():
+                async with aiosqlite.connect(address, uri=True, timeout=1.0) as connection:
+                    return list(await connection.execute_fetchall(sql, values))
         except aiosqlite.Error as error:
             raise StorageError(f"{self._path} could not be read: {error}") from error
 
@@ -112,6 +116,12 @@ class SQLiteStorage:
         if self._writer is None or self._pid != os.getpid():
             raise StorageClosedError(f"SQLiteStorage({str(self._path)!r})")
         return self._writer
+
+
+def _seen(task: "asyncio.Task[Any]") -> None:
+    """Nobody may be left to look at the failure of a query that was given up."""
+    if not task.cancelled():
+        task.exception()
 
 
 if TYPE_CHECKING:

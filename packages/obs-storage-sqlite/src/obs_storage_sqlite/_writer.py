@@ -1,43 +1,70 @@
 """The thread that writes: a daemon, so that it never keeps a process from stopping, and works at exit."""
 
 import asyncio
+import sqlite3
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
-from typing import Any, TypeVar
+from queue import Empty, SimpleQueue
+from typing import Any, Final, TypeVar
 
 from ._database import Database
 
 T = TypeVar("T")
-Job = tuple[Callable[[Database], Any], "Future[Any]"]
+Store = Callable[[sqlite3.Connection], None]
+# Batches that wait together are committed together, up to so many bytes: the write-ahead log stays small.
+_GROUP: Final = 2_000_000
+
+
+class _Job:
+    """Work on the database, or a batch to be stored, which may be committed along with others."""
+
+    def __init__(self, work: Callable[[Database], Any] | None, store: Store | None, size: int) -> None:
+        self.work = work
+        self.store = store
+        self.size = size
+        self.done: Future[Any] = Future()
 
 
 class Writer:
     """Runs jobs on a database, one after another, in a thread of its own."""
 
     def __init__(self, path: Path) -> None:
-        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
-        self._opened: Future[str] = Future()
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._next: list[_Job | None] = []
+        self._opened: Future[Database] = Future()
         self._thread = threading.Thread(target=self._run, args=(path,), name="obs-sqlite-writer", daemon=True)
         self._thread.start()
 
-    async def opened(self) -> str:
-        """Wait until the file is open; its generation. Raises what opening raised."""
-        return await asyncio.wrap_future(self._opened)
+    async def opened(self) -> None:
+        """Wait until the file is open. Raises what opening raised."""
+        await asyncio.wrap_future(self._opened)
+
+    @property
+    def generation(self) -> str:
+        """The random name of the file's life; after a file was removed, that of the new one."""
+        return self._opened.result().generation
 
     async def run(self, work: Callable[[Database], T]) -> T:
         """Run `work` in the thread. Raises what it raised; cancelled, it is done all the same."""
-        done: Future[T] = Future()
-        self._jobs.put((work, done))
-        return await asyncio.wrap_future(done)
+        job = _Job(work, None, 0)
+        self._jobs.put(job)
+        result: T = await asyncio.wrap_future(job.done)
+        return result
+
+    async def store(self, store: Store, size: int) -> None:
+        """Run `store` inside a write transaction that holds nothing but batches; return when it is committed."""
+        job = _Job(None, store, size)
+        self._jobs.put(job)
+        await asyncio.wrap_future(job.done)
 
     async def close(self) -> None:
         """Finish what is queued, then close the file."""
-        await self.run(lambda _: None)
         self._jobs.put(None)
-        self._thread.join(timeout=1.0)
+        await asyncio.to_thread(self._thread.join, 5.0)
 
     def _run(self, path: Path) -> None:
         try:
@@ -45,13 +72,66 @@ class Writer:
         except BaseException as error:  # given to whoever opens the storage
             self._opened.set_exception(error)
             return
-        self._opened.set_result(database.generation)
-        while (job := self._jobs.get()) is not None:
-            work, done = job
-            if not done.set_running_or_notify_cancel():
-                continue
+        self._opened.set_result(database)
+        while (job := self._take()) is not None:
+            if job.work is not None:
+                _finish(job, partial(job.work, database))
+            else:
+                self._store_group(database, self._gather(job))
+        try:
+            database.close()
+        except Exception as error:  # nobody waits for an answer any more
+            sys.stderr.write(f"obs: {path} could not be closed: {error}\n")
+
+    def _take(self) -> _Job | None:
+        return self._next.pop() if self._next else self._jobs.get()
+
+    def _gather(self, first: _Job) -> list[_Job]:
+        """The batches that wait already, behind this one."""
+        group, size = [first], first.size
+        while size < _GROUP:
             try:
-                done.set_result(work(database))
-            except BaseException as error:  # given to whoever asked
-                done.set_exception(error)
-        database.close()
+                job = self._jobs.get_nowait()
+            except Empty:
+                break
+            if job is None or job.store is None:
+                self._next.append(job)
+                break
+            group.append(job)
+            size += job.size
+        return group
+
+    def _store_group(self, database: Database, group: list[_Job]) -> None:
+        if len(group) == 1:
+            _finish(group[0], lambda: database.transaction(_all(group)))
+            return
+        try:
+            database.transaction(_all(group))
+        except Exception:  # one of them may be at fault: each gets an answer of its own
+            for job in group:
+                self._store_group(database, [job])
+        else:
+            for job in group:
+                _finish(job, lambda: None)
+
+
+def _all(group: list[_Job]) -> Store:
+    def store(connection: sqlite3.Connection) -> None:
+        for job in group:
+            if job.store is not None:
+                job.store(connection)
+
+    return store
+
+
+def _finish(job: _Job, work: Callable[[], Any]) -> None:
+    """Do it whether or not somebody still waits, and answer where somebody does."""
+    waited_for = job.done.set_running_or_notify_cancel()
+    try:
+        result = work()
+    except BaseException as error:  # given to whoever asked
+        if waited_for:
+            job.done.set_exception(error)
+    else:
+        if waited_for:
+            job.done.set_result(result)

@@ -1,0 +1,116 @@
+"""Opening the connection that writes: whose file it is, how it is set up, whether it is whole."""
+
+import secrets
+import sqlite3
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from obs_core import StorageError
+
+from ._gate import pause
+from ._schema import APPLICATION_ID, SCHEMA, VERSION
+
+# A writer waits this long for others before it gives an error; its queue keeps what could not be written.
+PATIENCE: Final = 5.0
+# Looking over a large file on a cold disk may take minutes; then what is damaged is found when it is read.
+_LOOK: Final = 1.0
+_DAMAGED: Final = frozenset({sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT})
+_BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open and set up, or create. Call it under the gate. Raises `StorageError` for a file that is not ours."""
+    connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+    try:
+        _refuse_strangers(connection, path)
+        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+        retried(lambda: connection.execute("PRAGMA journal_mode=WAL").fetchall())
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA busy_timeout=0")
+        connection.execute("PRAGMA journal_size_limit=4000000")
+        if sys.platform == "darwin":
+            connection.execute("PRAGMA fullfsync=1")
+        _create(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def look_over(connection: sqlite3.Connection, seconds: float = _LOOK) -> None:
+    """Raise `sqlite3.DatabaseError` (SQLITE_CORRUPT) for damage that `quick_check` finds in so many seconds."""
+    deadline = time.monotonic() + seconds
+    connection.set_progress_handler(lambda: time.monotonic() > deadline, 10_000)
+    try:
+        (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.OperationalError as error:
+        if code(error) != sqlite3.SQLITE_INTERRUPT:
+            raise
+        return
+    finally:
+        connection.set_progress_handler(None, 0)
+    if found != "ok":
+        damage = sqlite3.DatabaseError(found)
+        damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        raise damage
+
+
+def retried(work: Callable[[], object]) -> None:
+    """Do it, again while others are busy, for at most `PATIENCE` seconds."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            work()
+        except sqlite3.OperationalError as error:
+            if code(error) not in _BUSY or time.monotonic() > deadline:
+                raise
+            pause()
+        else:
+            return
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether the file itself is at fault: only then it may be set aside."""
+    return code(error) in _DAMAGED
+
+
+def is_full(error: sqlite3.Error) -> bool:
+    """Whether there was no room."""
+    return code(error) == sqlite3.SQLITE_FULL
+
+
+def code(error: sqlite3.Error) -> int:
+    """The primary result code."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def _refuse_strangers(connection: sqlite3.Connection, path: Path) -> None:
+    """Before anything is changed: a newer file or somebody else's is left as it is."""
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if application != APPLICATION_ID and (application or version or tables):
+        raise StorageError(f"{path} belongs to another application: name another file")
+    if application == APPLICATION_ID and version > VERSION:
+        raise StorageError(
+            f"{path} has schema version {version}, this release knows {VERSION}: install a newer release"
+        )
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    retried(lambda: connection.execute("BEGIN IMMEDIATE"))
+    try:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if not version:
+            for statement in SCHEMA:
+                connection.execute(statement)
+            connection.execute("INSERT INTO generation VALUES (?)", (secrets.token_hex(8),))
+            connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version={VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise

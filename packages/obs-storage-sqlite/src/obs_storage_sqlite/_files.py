@@ -1,0 +1,103 @@
+"""The files of a storage: their names, their modes, their size, and the file system below them."""
+
+import os
+import secrets
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from obs_core import StorageError
+
+MAX_SET_ASIDE: Final = 3
+# SQLite's shared memory and `flock` do not hold across the machines of these.
+_SHARED: Final = ("nfs", "cifs", "smb", "9p", "fuse", "virtiofs", "afs", "ceph", "gluster", "lustre")
+
+
+def create_private(path: Path) -> None:
+    """Create an empty file with mode 0600 unless there is one. Raises `StorageError` for a symbolic link."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+    try:
+        os.close(os.open(path, flags | os.O_EXCL, 0o600))
+    except FileExistsError:
+        if path.is_symlink():
+            raise StorageError(f"{path} is a symbolic link: name the file itself") from None
+
+
+def beside(path: Path, ending: str) -> Path:
+    """The file of this storage whose name ends so."""
+    return path.with_name(path.name + ending)
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file from another one under the same name; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def set_aside_files(path: Path) -> list[Path]:
+    """The damaged files beside it, with their journals."""
+    return sorted(path.parent.glob(f"{path.name}.corrupt-*"))
+
+
+def size_on_disk(path: Path) -> int:
+    """Bytes of all files of a storage, as the file system counts them."""
+    own = [beside(path, ending) for ending in ("", "-wal", "-shm", "-lock", "-reserve")]
+    return sum(map(allocated, [*own, *set_aside_files(path)]))
+
+
+def allocated(path: Path) -> int:
+    """Bytes that a file takes; 0 where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return 0
+    blocks: int | None = getattr(status, "st_blocks", None)
+    return status.st_size if blocks is None else blocks * 512
+
+
+def set_aside(path: Path, reason: object) -> None:
+    """Rename a damaged file with its journals, and say so. Raises `StorageError` where three stand there already."""
+    names = {file.name.removesuffix("-wal").removesuffix("-shm") for file in set_aside_files(path)}
+    if len(names) >= MAX_SET_ASIDE:
+        raise StorageError(
+            f"{path} is damaged ({reason}), and {MAX_SET_ASIDE} damaged files stand beside it already:"
+            " check the disk, move them away, then start again"
+        )
+    moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    aside = f".corrupt-{moment}-{secrets.token_hex(2)}"
+    for ending in ("", "-wal", "-shm"):
+        with suppress(FileNotFoundError):
+            beside(path, ending).rename(beside(path, aside + ending))
+    sys.stderr.write(
+        f"obs: {path} is damaged ({reason}); it is kept as {path.name}{aside}, a new one begins\n"
+    )
+
+
+def shared_file_system(path: Path) -> str:
+    """The kind of the file system where other machines may have the file too; empty where none is known."""
+    try:
+        mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    kind = file_system(str(path.resolve()), mounts)
+    return kind if kind.startswith(_SHARED) else ""
+
+
+def file_system(path: str, mounts: str) -> str:
+    """The kind of the file system that holds an absolute path, by a text like `/proc/self/mountinfo`."""
+    best, kind = "", ""
+    for line in mounts.splitlines():
+        left, _, right = line.partition(" - ")
+        fields = left.split()
+        if len(fields) < 5 or not right:
+            continue
+        point = fields[4].replace("\\040", " ").rstrip("/")
+        if (path == point or path.startswith(point + "/")) and len(point) >= len(best):
+            best, kind = point, right.split()[0]
+    return kind

@@ -1,0 +1,210 @@
+import asyncio
+import gc
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from obs_core import LogEntry, LogQuery, StorageError
+from obs_storage_sqlite import SQLiteStorage
+from obs_storage_sqlite._database import Database
+from obs_storage_sqlite._files import file_system, size_on_disk
+from obs_storage_sqlite._gate import Gate
+from obs_storage_sqlite._reserve import SIZE, Reserve
+
+pytestmark = pytest.mark.integration
+
+
+def entries(count: int, size: int = 10) -> list[LogEntry]:
+    return [LogEntry(float(n), "INFO", f"{n} {os.urandom(size).hex()}") for n in range(count)]
+
+
+async def count(storage: SQLiteStorage) -> int:
+    return len([stored async for stored in storage.logs.read(LogQuery())])
+
+
+def test_the_file_system_of_a_path_is_that_of_the_longest_mount_point():
+    mounts = (
+        "22 1 0:20 / / rw - ext4 /dev/sda rw\n"
+        "23 22 0:21 / /srv rw shared:1 - nfs4 host:/srv rw\n"
+        "24 23 0:22 / /srv/my\\040own rw - tmpfs tmpfs rw\nnonsense\n"
+    )
+    assert file_system("/var/obs.db", mounts) == "ext4"
+    assert file_system("/srv/obs.db", mounts) == "nfs4"
+    assert file_system("/srv/my own/obs.db", mounts) == "tmpfs"
+    assert file_system("/srvx/obs.db", mounts) == "ext4"
+
+
+def test_where_there_can_be_one_process_alone_a_second_is_told_why(tmp_path):
+    first = Gate(tmp_path / "lock", alone="it is on nfs")
+    with pytest.raises(StorageError, match="it is on nfs"):
+        Gate(tmp_path / "lock", alone="it is on nfs")
+    with first.held(0.1):
+        pass
+    first.close()
+    Gate(tmp_path / "lock", alone="it is on nfs").close()
+
+
+def test_a_gate_whose_file_was_removed_is_the_same_for_all_again(tmp_path):
+    first, second = Gate(tmp_path / "lock"), Gate(tmp_path / "lock")
+    with first.held(1):
+        pass
+    (tmp_path / "lock").unlink()
+    with second.held(1), pytest.raises(StorageError, match="held by another"), first.held(0.05):
+        pass
+    first.close()
+    second.close()
+
+
+def test_size_counts_the_files_of_the_storage_and_no_neighbours(tmp_path):
+    path = tmp_path / "obs.db"
+    for name in ("obs.db", "obs.db-wal", "obs.db.corrupt-1", "obs.db2", "obs.db-token"):
+        (tmp_path / name).write_bytes(b"x" * 4096)
+    assert size_on_disk(path) == 3 * 4096
+
+
+def test_a_reserve_is_made_once_and_given_up_once(tmp_path):
+    reserve = Reserve(tmp_path / "obs.db-reserve")
+    assert reserve.make()
+    assert reserve.make()
+    assert (tmp_path / "obs.db-reserve").stat().st_size == SIZE
+    assert reserve.drop()
+    assert not reserve.drop()
+    assert not Reserve(tmp_path / "missing" / "reserve").make()
+
+
+@pytest.mark.asyncio
+async def test_a_full_disk_costs_the_oldest_entries_and_not_the_newest(tmp_path):
+    path = tmp_path / "obs.db"
+    async with SQLiteStorage(path) as storage:
+        for _ in range(20):
+            await storage.logs.write(entries(100, 200))
+        before = await count(storage)
+        # SQLite's own bound on the file answers SQLITE_FULL, as a full disk does.
+        pages = await storage.run(
+            lambda database: database.read(lambda c: c.execute("PRAGMA page_count").fetchone()[0])
+        )
+        await storage.run(
+            lambda database: database.read(lambda c: c.execute(f"PRAGMA max_page_count={pages}").fetchone())
+        )
+        await storage.logs.write([LogEntry(9.0, "ERROR", "newest " + os.urandom(20_000).hex())])
+        newest = [s.entry async for s in storage.logs.read(LogQuery(order="desc", limit=1))]
+        assert newest[0].message.startswith("newest")
+        assert 0 < await count(storage) < before
+        assert not (tmp_path / "obs.db-reserve").exists()
+
+
+@pytest.mark.asyncio
+async def test_a_write_ahead_log_that_was_removed_is_noticed(tmp_path):
+    async with SQLiteStorage(tmp_path / "obs.db") as storage:
+        await storage.logs.write(entries(1))
+        database = await storage.run(lambda database: database)
+        (tmp_path / "obs.db-wal").unlink()
+        database._looked -= 2
+        await storage.logs.write(entries(2))
+        assert await count(storage) >= 2
+    async with SQLiteStorage(tmp_path / "obs.db") as storage:
+        assert await count(storage) >= 2
+
+
+def scramble(path):
+    """From another process: closing the file in this one would let go of SQLite's locks."""
+    code = "import sys; open(sys.argv[1], 'r+b').write(b'no database' * 4000)"
+    subprocess.run([sys.executable, "-c", code, str(path)], check=True)
+
+
+@pytest.mark.asyncio
+async def test_damage_while_it_runs_is_set_aside_and_writing_goes_on(tmp_path, capfd):
+    path = tmp_path / "obs.db"
+    async with SQLiteStorage(path) as storage:
+        await storage.logs.write(entries(100, 100))
+        await storage.run(Database.checkpoint)
+        await asyncio.to_thread(scramble, path)
+        before = storage.generation
+        await storage.run(
+            lambda database: database.read(lambda c: c.execute("PRAGMA shrink_memory").fetchall())
+        )
+        for _ in range(3):
+            await storage.logs.write(entries(10))
+        assert await count(storage) >= 10
+        assert storage.generation != before
+    assert "it is kept as obs.db.corrupt-" in capfd.readouterr().err
+
+
+@pytest.mark.asyncio
+async def test_a_query_that_is_cancelled_leaves_no_thread(tmp_path):
+    async with SQLiteStorage(tmp_path / "obs.db") as storage:
+        await storage.logs.write(entries(3000))
+        for delay in range(20):
+            task = asyncio.ensure_future(count(storage))
+            await asyncio.sleep(delay / 5000)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        deadline = time.monotonic() + 10
+        await asyncio.to_thread(wait_for_the_readers, deadline)
+        assert readers() == []
+
+
+def wait_for_the_readers(deadline: float) -> None:
+    while readers() and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def readers() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if "_connection_worker_thread" in thread.name]
+
+
+@pytest.mark.asyncio
+async def test_batches_that_wait_together_are_all_stored(tmp_path):
+    async with SQLiteStorage(tmp_path / "obs.db") as storage:
+        await asyncio.gather(*(storage.logs.write(entries(10)) for _ in range(50)))
+        assert await count(storage) == 500
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.asyncio
+async def test_a_storage_that_was_never_closed_warns(tmp_path):
+    storages = [SQLiteStorage(tmp_path / "obs.db")]
+    await storages[0].__aenter__()
+    writer = storages[0]._writer
+    with pytest.warns(ResourceWarning, match="never closed"):
+        abandon(storages)
+    await writer.close()
+
+
+def abandon(storages: list[SQLiteStorage]) -> None:
+    storages.clear()
+    gc.collect()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_child_does_not_keep_the_gate_of_a_killed_parent(tmp_path):
+    code = """
+import os, signal, sys, time
+from pathlib import Path
+from obs_storage_sqlite._database import Database
+from obs_storage_sqlite._connection import PATIENCE
+database = Database(Path(sys.argv[1]))
+with database._gate.held(PATIENCE):
+    if os.fork() == 0:
+        print(os.getpid(), flush=True)
+        time.sleep(30)
+        os._exit(0)
+    time.sleep(0.2)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "obs.db")], stdout=subprocess.PIPE, text=True
+    )
+    child = int(process.stdout.readline())
+    process.wait(timeout=20)
+    try:
+        database = Database(tmp_path / "obs.db")
+        database.transaction(lambda connection: None)
+        database.close()
+    finally:
+        os.kill(child, 9)
+        process.stdout.close()
