@@ -12,6 +12,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from obs_asgi import ObsApp, ObsMiddleware
 from obs_core import MemoryStorage
 from obs_runtime import EmbeddedRuntime
+from obs_storage_sqlite import SQLiteStorage
 
 pytestmark = pytest.mark.integration
 
@@ -19,6 +20,7 @@ pytestmark = pytest.mark.integration
 @pytest_asyncio.fixture
 async def runtime():
     async with EmbeddedRuntime(MemoryStorage(), signals=False) as runtime:
+        runtime.flush()  # the storage is open
         yield runtime
 
 
@@ -88,7 +90,7 @@ async def test_requests_are_counted_and_their_entries_share_the_context(runtime)
         (line,) = (await client.get("/obs/logs?q=hello")).text.splitlines()
     entry = json.loads(line)
     assert (entry["attributes"], entry["trace_id"]) == ({"request_id": "r-1", "order": 7}, "a" * 32)
-    assert counts(runtime)[series()] >= 1
+    assert counts(runtime)[series(route="/hello")] == 1
     assert counts(runtime)[series(status=404)] == 1
 
 
@@ -98,7 +100,7 @@ async def test_an_exception_passes_on_untouched_and_is_counted_as_500(runtime):
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         with pytest.raises(LookupError, match="the host failed"):
             await client.get("/fail")
-    assert counts(runtime) == {series(status=500, error="LookupError"): 1}
+    assert counts(runtime) == {series(route="/fail", status=500, error="LookupError"): 1}
 
 
 @pytest.mark.asyncio
@@ -139,7 +141,7 @@ async def test_a_client_that_left_is_499(runtime):
 async def test_a_route_that_cannot_be_told_never_fails_the_request(runtime, capfd):
     async with client_of(application(runtime, route=lambda scope: scope["nothing"])) as client:
         assert (await client.get("/hello")).status_code == 200
-    assert "count a request" in capfd.readouterr().err
+    assert "obs: route: 'nothing'" in capfd.readouterr().err
 
 
 @pytest.mark.asyncio
@@ -197,3 +199,98 @@ async def test_websockets_pass_through_untouched(runtime):
     await application(runtime)(scope, receive, send)
     assert sent == ["websocket.accept", "websocket.send", "websocket.close"]
     assert counts(runtime) == {}
+
+
+@pytest.mark.asyncio
+async def test_a_runtime_that_cannot_start_fails_the_startup_but_no_request(runtime, capfd):
+    second = EmbeddedRuntime(MemoryStorage(), registry=runtime.registry, signals=False)
+    app = application(second)
+    sent: list[dict] = []
+
+    async def receive():
+        return {"type": "lifespan.startup"}
+
+    async def send(event):
+        sent.append(event)
+
+    await app({"type": "lifespan", "state": {}}, receive, send)
+    assert sent[0]["type"] == "lifespan.startup.failed"
+    assert "another runtime" in sent[0]["message"]
+    async with client_of(app) as client:
+        assert (await client.get("/hello")).status_code == 200
+    assert "obs: start: another runtime" in capfd.readouterr().err
+
+
+@pytest.mark.asyncio
+async def test_the_endpoints_answer_before_the_application_and_paths_are_left_out(runtime):
+    app = application(runtime, endpoints=ObsApp(runtime, access="open"), prefix="/in", exclude=["/hello"])
+    async with client_of(app) as client:
+        assert (await client.get("/in/metrics")).status_code == 200
+        assert (await client.get("/metrics")).status_code == 404
+        assert (await client.get("/hello", headers={"x-request-id": "r"})).headers["x-request-id"] == "r"
+    assert counts(runtime) == {series(status=404): 1}
+
+
+@pytest.mark.asyncio
+async def test_a_token_that_cannot_be_had_lets_the_service_start_and_nobody_in(tmp_path, capfd):
+    (tmp_path / "obs.db-token").mkdir()
+    storage = SQLiteStorage(tmp_path / "obs.db")
+    async with EmbeddedRuntime(storage, signals=False) as runtime:
+        app = ObsMiddleware(Starlette(), runtime, endpoints=ObsApp(runtime))
+        async with client_of(app) as client:
+            assert (await client.get("/metrics")).status_code == 401
+            assert (await client.get("/other")).status_code == 404
+    assert "obs: access: " in capfd.readouterr().err
+
+
+HTTP = {"type": "http", "method": "GET", "path": "/", "scheme": "http", "headers": [], "query_string": b""}
+
+
+async def answered(app, *received: str, broken: bool = False) -> None:
+    events = iter(received)
+
+    async def receive():
+        return {"type": next(events)}
+
+    async def send(event):
+        if broken:
+            raise OSError("the client is gone")
+
+    await app(dict(HTTP), receive, send)
+
+
+@pytest.mark.asyncio
+async def test_a_client_that_is_seen_to_leave_is_499(runtime):
+    async def stream(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        assert (await receive())["type"] == "http.disconnect"
+
+    async def read(scope, receive, send):
+        await receive()
+        raise RuntimeError("the client left")
+
+    await answered(ObsMiddleware(stream, runtime), "http.disconnect")
+    with pytest.raises(RuntimeError):
+        await answered(ObsMiddleware(read, runtime), "http.disconnect")
+    with pytest.raises(OSError, match="gone"):
+        await answered(ObsMiddleware(stream, runtime), broken=True)
+    assert counts(runtime) == {series(status=499): 3}
+
+
+@pytest.mark.asyncio
+async def test_an_application_that_answers_nothing_is_500(runtime):
+    async def silent(scope, receive, send): ...
+
+    await answered(ObsMiddleware(silent, runtime))
+    assert counts(runtime) == {series(status=500, error="500"): 1}
+
+
+@pytest.mark.asyncio
+async def test_who_leaves_after_the_end_has_had_the_answer(runtime):
+    async def patient(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+        await receive()
+
+    await answered(ObsMiddleware(patient, runtime), "http.disconnect")
+    assert counts(runtime) == {series(): 1}

@@ -1,6 +1,8 @@
 """The endpoints as an ASGI application, to be mounted where one likes."""
 
+import sys
 from collections.abc import Sequence
+from os import getpid
 
 from asgiref.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope, Scope
 
@@ -8,10 +10,6 @@ from obs_core import Runtime
 from obs_core.http import Access, Endpoints, Response
 
 from ._translate import request_of, send_response
-
-_NOT_FOUND = Response(
-    404, (("content-type", "text/plain; charset=utf-8"), ("content-length", "9")), b"not found"
-)
 
 
 class ObsApp:
@@ -31,13 +29,28 @@ class ObsApp:
     ) -> None:
         self._runtime = runtime
         self._endpoints = Endpoints(runtime, token=token, access=access, metrics_access=metrics_access)
+        self._announced = 0
 
     async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         if scope["type"] != "http":
             return
         self._runtime.start()
+        self.announce()
         response = await self.respond(scope)
         await send_response(response, send, head=scope["method"] == "HEAD")
+
+    def announce(self) -> None:
+        """Say once in each process who may read, on stderr; the token is made where there is none."""
+        if self._announced == getpid():
+            return
+        self._announced = getpid()
+        try:
+            line = self._endpoints.prepare()
+        except Exception as error:  # the host starts in any case, and nobody is let in
+            self._runtime.report("access", error)
+            return
+        if sys.stderr is not None:  # pythonw has none
+            sys.stderr.write(f"{line}\n")
 
     async def respond(self, scope: HTTPScope) -> Response:
         """The answer to a request; 404 for other paths."""
@@ -46,4 +59,4 @@ class ObsApp:
         endpoint = scope["path"].rstrip("/").rpartition("/")[2]
         if endpoint == "metrics":
             return self._endpoints.metrics(request)
-        return await self._endpoints.logs(request) if endpoint == "logs" else _NOT_FOUND
+        return await self._endpoints.logs(request) if endpoint == "logs" else self._endpoints.missing(request)

@@ -152,7 +152,7 @@ class Endpoints:
             return True
         try:
             if callable(access):
-                return bool(access(request))
+                return _decided(access(request))
             self.prepare()
         except Exception as error:  # a check that fails lets nobody in
             self._runtime.report("access", error)
@@ -168,6 +168,13 @@ class Endpoints:
         where = f"in {self._made_at}" if self._made_at else "that was set"
         token = f"needs the token {where}"
         return token if access == "token" else f"is open to this machine, else {token}"
+
+
+def _decided(answer: object) -> bool:
+    # A coroutine, of a check that was meant to be awaited, is true: it must let nobody in.
+    if not isinstance(answer, bool):
+        raise TypeError(f"a check must answer True or False, not {answer!r}")
+    return answer
 
 
 async def _joined(first: StoredLog | None, rest: AsyncIterator[StoredLog]) -> AsyncGenerator[StoredLog, None]:

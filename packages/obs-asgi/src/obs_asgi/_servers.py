@@ -1,0 +1,60 @@
+"""The loggers of servers, which keep their records away from the root logger."""
+
+import copy
+import logging
+from typing import Any, Final
+
+_NAMES: Final = ("uvicorn.error", "uvicorn.access", "uvicorn.asgi", "gunicorn.error", "gunicorn.access")
+_UVICORN_PATH: Final = 2  # the place of the path among (client, method, path, version, status)
+
+
+class ServerHandler(logging.Handler):
+    """Hands records on; the query string of an access line is left out, since it may hold what is secret."""
+
+    def __init__(self, handler: logging.Handler) -> None:
+        super().__init__()
+        self.handler = handler
+
+    def createLock(self) -> None:  # noqa: N802  # the name is that of logging
+        """No lock, as in the handler behind."""
+        self.lock = None
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        if record.name.endswith(".access"):
+            record = _without_query(record)
+        return bool(self.handler.handle(record))
+
+
+def capture_servers(handler: logging.Handler) -> None:
+    """Capture what does not reach the root logger; what reaches it is captured there, so nothing comes twice."""
+    for name in _NAMES:
+        logger = logging.getLogger(name)
+        while logger.propagate and logger.parent is not None:
+            logger = logger.parent
+        if logger is not logging.getLogger() and not any(_is_ours(one, handler) for one in logger.handlers):
+            logger.addHandler(ServerHandler(handler))
+
+
+def _is_ours(one: logging.Handler, handler: logging.Handler) -> bool:
+    return one is handler or (isinstance(one, ServerHandler) and one.handler is handler)
+
+
+def _without_query(record: logging.LogRecord) -> logging.LogRecord:
+    arguments: Any = record.args
+    if isinstance(arguments, tuple) and len(arguments) > _UVICORN_PATH:
+        path = str(arguments[_UVICORN_PATH]).partition("?")[0]
+        arguments = (*arguments[:_UVICORN_PATH], path, *arguments[_UVICORN_PATH + 1 :])
+    elif isinstance(arguments, dict) and "r" in arguments:
+        arguments = copy.copy(arguments)
+        arguments["r"], arguments["q"] = _request_line(str(arguments["r"])), ""
+    else:
+        return record
+    record = copy.copy(record)
+    record.args = arguments
+    return record
+
+
+def _request_line(line: str) -> str:
+    """`GET /a?b=c HTTP/1.1` without `?b=c`."""
+    before, mark, after = line.partition("?")
+    return f"{before} {after.rpartition(' ')[2]}" if mark else line
