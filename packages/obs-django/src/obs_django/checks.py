@@ -1,0 +1,38 @@
+"""What `manage.py check` says of the setting."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error
+from django.core.checks import Warning as CheckWarning
+from django.core.exceptions import ImproperlyConfigured
+
+from ._service import Service
+from ._settings import read_settings
+
+_MIDDLEWARE = "obs_django.middleware.ObsMiddleware"
+
+
+def check_setting(**_: Any) -> list[CheckMessage]:
+    """E001: what `OBS` says cannot be. The runtime is imported for this, and not started."""
+    try:
+        Service(read_settings())
+    except ImproperlyConfigured as error:
+        return [Error(str(error), hint='As in OBS = {"RUNTIME": "shop.obs.runtime"}.', id="obs_django.E001")]
+    return []
+
+
+def check_middleware(**_: Any) -> list[CheckMessage]:
+    """W001 without the middleware, W002 where it is not the first: what comes before it is not seen by it."""
+    middleware = list(settings.MIDDLEWARE)
+    if _MIDDLEWARE not in middleware:
+        hint = f"Put {_MIDDLEWARE!r} first."
+        return [
+            CheckWarning(
+                "MIDDLEWARE has no ObsMiddleware: requests are not measured", hint, id="obs_django.W001"
+            )
+        ]
+    if middleware[0] != _MIDDLEWARE:
+        hint = "Put it first, so that errors and answers of the others are measured and named too."
+        return [CheckWarning("ObsMiddleware is not the first of MIDDLEWARE", hint, id="obs_django.W002")]
+    return []

@@ -1,0 +1,12 @@
+"""`/metrics` and `/logs`: `path("obs/", include("obs_django.urls"))`, at a prefix of your choice."""
+
+from django.urls import path
+
+from . import views
+
+app_name = "obs"
+
+urlpatterns = [
+    path("metrics", views.metrics, name="metrics"),
+    path("logs", views.logs, name="logs"),
+]

@@ -1,0 +1,47 @@
+"""The endpoints as views, under WSGI and ASGI. Who may read is checked by us, with the `OBS` setting."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.core.handlers.asgi import ASGIRequest
+from django.db import connections, transaction
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from ._service import current_service
+from ._translate import answered, answered_in_pages
+
+View = Callable[[HttpRequest], Coroutine[Any, Any, HttpResponseBase]]
+
+
+def _endpoint(view: View) -> View:
+    """Keep the project's defaults off: they would answer before us, or refuse an asynchronous view."""
+    for alias in connections:
+        transaction.non_atomic_requests(using=alias)(view)
+    marked: Any = view
+    marked.obs_endpoint = True
+    marked.csrf_exempt = True
+    marked.login_required = False  # of LoginRequiredMiddleware
+    return view
+
+
+@_endpoint
+async def metrics(request: HttpRequest) -> HttpResponseBase:
+    """The metrics of the whole service, as Prometheus reads them."""
+    service = current_service()
+    service.start()
+    return answered(service.endpoints.metrics(await service.asked_for_metrics(request)))
+
+
+@_endpoint
+async def logs(request: HttpRequest) -> HttpResponseBase:
+    """The log entries that the query string asks for, as NDJSON."""
+    service = current_service()
+    service.start()
+    asked = await service.asked_for_logs(request)
+    if isinstance(request, ASGIRequest):
+        return answered(await service.endpoints.logs(asked))
+    # Under WSGI this runs in a loop of Django's that ends with the view; a thread-sensitive call is back in the
+    # server's own thread, which will send the stream.
+    return await sync_to_async(answered_in_pages)(lambda: service.endpoints.logs(asked))
