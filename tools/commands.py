@@ -1,5 +1,6 @@
 """python3 tools/dev.py COMMAND
 
+demo [--host] [--port] [--workers] [--data FOLDER] [--no-traffic]   a live service to look at
 test [PACKAGE ...]      every test, on built wheels, with the newest and the lowest dependencies
 check [STEP ...]        ruff-check, ruff-format, mypy, contracts (all where none is named)
 bench [PACKAGE ...]     our figures beside the peers'
@@ -7,16 +8,17 @@ matrix [PACKAGE ...]    every Python found here, each line of FastAPI and Django
 ANYTHING ELSE           is passed on to hatch
 """
 
-import sys
 from collections.abc import Callable
 
 import bench
 import checks
+import demo
 import pythons
 import suites
-from workspace import DevError, run, set_up, tool
+from workspace import guarded, run, set_up, tool
 
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "demo": demo.main,
     "test": suites.main,
     "check": checks.main,
     "bench": bench.main,
@@ -25,18 +27,16 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
 
 
 def main(arguments: list[str]) -> int:
-    """Do what the first argument says; what cannot be done is one line and status 2."""
+    """Do what the first argument says; without one, say what there is."""
     if not arguments or arguments[0] in ("-h", "--help"):
         print(__doc__)
         return 0 if arguments else 2
+    return guarded(dispatch, arguments)
+
+
+def dispatch(arguments: list[str]) -> int:
     name, *rest = arguments
-    try:
-        if name in COMMANDS:
-            return COMMANDS[name](rest)
-        set_up()
-        return run(tool("hatch"), *arguments)
-    except DevError as problem:
-        print(problem, file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+    if name in COMMANDS:
+        return COMMANDS[name](rest)
+    set_up()
+    return run(tool("hatch"), *arguments)

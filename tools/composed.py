@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pins
-from workspace import BUILD, TOP, digest, make, packages, project, python_of, uv
+from workspace import BUILD, TOP, digest, make, needs, packages, project, python_of, uv
 
 ENVIRONMENT = BUILD / "all"
 NEEDS = TOP / "tests-e2e" / "pyproject.toml"
@@ -13,12 +13,12 @@ NEEDS = TOP / "tests-e2e" / "pyproject.toml"
 TYPES = ("django-stubs",)
 
 
-def install(environment: Path, *wanted: str, groups: Sequence[Path] = ()) -> Path:
+def install(environment: Path, *wanted: str, groups: Sequence[Path] = (), only: str = "") -> Path:
     """An environment with these requirements and the `test` groups of these projects; its Python.
 
-    Of ours it has the wheels of today. It is made once for each state.
+    Of ours it has the wheels of today (`only`: of this package and of those it needs). It is made once for each state.
     """
-    constraints = pins.constraints(pins.newest_pins())
+    constraints = pins.constraints(pins.newest_pins(needs(only) if only else packages()))
     texts = [path.read_text(encoding="utf-8") for path in groups]
     make(
         environment,

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tomllib
 
-from workspace import TOP, DevError, packages, requirement_name, requirements
+from workspace import guarded, TOP, DevError, packages, requirement_name, requirements
 
 RECORD = TOP / "tools" / "floors.toml"
 
@@ -79,7 +79,7 @@ def record(package: str, version: str, at: str) -> None:
     RECORD.write_text("".join(lines), encoding="utf-8")
 
 
-def main() -> int:
+def main(_: list[str]) -> int:
     for package in packages():
         for sibling, version in claimed(package).items():
             at = tagged(sibling, version) or recorded().get(sibling, {}).get(version, "today's source")
@@ -88,4 +88,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(guarded(main, sys.argv[1:]))

@@ -7,7 +7,6 @@ python3 tools/matrix.py changed packages/obs-django/src/obs_django/_views.py
 The matrix itself is `tox.toml`. A factor such as `django52` belongs to the packages that need Django to run.
 """
 
-import argparse
 import json
 import re
 import subprocess
@@ -18,7 +17,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from workspace import TOP, DevError, chosen, packages, project, requirement_name, siblings
+from workspace import DevError, TOP, chosen, command_line, guarded, packages, project, requirement_name, siblings
 
 PYTHON = re.compile(r"py(\d)(\d+)(t?)$")
 E2E = "e2e"
@@ -60,11 +59,9 @@ def environments(package: str) -> list[str]:
 def dependents(package: str) -> set[str]:
     """The packages that name this one, and those that name them."""
     found = {package}
-    while True:
-        more = {name for name in packages() if siblings(name) & found} | found
-        if more == found:
-            return found
-        found = more
+    while more := {name for name in packages() if siblings(name) & found} - found:
+        found |= more
+    return found
 
 
 def touched(paths: Iterable[str]) -> set[str]:
@@ -111,9 +108,7 @@ def jobs(touched_names: set[str]) -> dict[str, Any]:
 
 
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line("matrix.py", __doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     of = commands.add_parser("environments")
     of.add_argument("package")
@@ -130,4 +125,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(guarded(main, sys.argv[1:]))

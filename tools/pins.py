@@ -6,17 +6,18 @@ A folder of wheels given by --find-links serves a stale wheel of the same versio
 by its content, and is given by its address.
 """
 
-import argparse
 import os
 import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
 import floors
-from workspace import BUILD, TOP, DevError, chosen, digest, packages, project, run, uv
+from workspace import BUILD, DevError, TOP, chosen, command_line, digest, guarded, packages, project, run, uv
 
 INPUTS = ("pyproject.toml", "README.md", "LICENSE")
 
@@ -75,9 +76,12 @@ def oldest(package: str, version: str) -> Path:
     return built(package, source)
 
 
-def newest_pins() -> dict[str, Path]:
-    """Every package at today's wheel."""
-    return {name: wheel(name) for name in packages()}
+def newest_pins(names: Iterable[str] = ()) -> dict[str, Path]:
+    """These packages (all where none is named) at today's wheels."""
+    wanted = sorted(names) or packages()
+    uv()  # set up before the threads need it
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return dict(zip(wanted, pool.map(wheel, wanted), strict=True))
 
 
 def oldest_pins(package: str) -> dict[str, Path]:
@@ -102,9 +106,7 @@ def constraints(wheels: dict[str, Path]) -> Path:
 
 
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line("pins.py", __doc__)
     parser.add_argument("package")
     parser.add_argument("--oldest", action="store_true", help="the oldest siblings that its ranges claim")
     options = parser.parse_args(arguments)
@@ -115,4 +117,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(guarded(main, sys.argv[1:]))

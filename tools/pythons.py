@@ -9,7 +9,7 @@ from pathlib import Path
 import matrix
 import pins
 from suites import CORES, REPORTS, closing_line, package_task, perform
-from workspace import chosen, packages, set_up, uv
+from workspace import chosen, set_up, uv
 
 ASK = "import sys, sysconfig; print(sys.version_info[:2], bool(sysconfig.get_config_var('Py_GIL_DISABLED')))"
 
@@ -56,8 +56,7 @@ def main(arguments: list[str]) -> int:
     missing = [name for name in matrix.supported() if name not in here]
     if missing:
         print(f"not on this machine, left to CI: {', '.join(missing)}", flush=True)
-    for name in packages():
-        pins.wheel(name)
+    pins.newest_pins()
     tasks = [
         package_task(package, name, python=here[name.split("-")[0]])
         for package in mine

@@ -1,6 +1,5 @@
 """Every test: of each package on its built wheel, of the tools, and of all together on real servers."""
 
-import argparse
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +12,7 @@ import checks
 import composed
 import pins
 import servers
-from workspace import BUILD, TOOLS, TOP, chosen, module, packages, python_of, run, set_up, tool
+from workspace import BUILD, TOOLS, TOP, chosen, command_line, module, python_of, run, set_up, tool
 
 REPORTS = BUILD / "reports"
 ENVIRONMENTS = ("newest", "lowest")
@@ -148,7 +147,7 @@ def closing_line(tasks: Sequence[Task], failures: int) -> int:
 
 def main(arguments: list[str]) -> int:
     """Run what is named (packages, `check`, `tools`, `e2e`), or all of it."""
-    parser = argparse.ArgumentParser(prog="dev.py test")
+    parser = command_line("dev.py test", __doc__)
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help=f"a package, or one of {', '.join(EVERYTHING)}"
     )
@@ -164,8 +163,7 @@ def main(arguments: list[str]) -> int:
     REPORTS.mkdir(parents=True, exist_ok=True)
     first = [Task("check", lambda: checks.main([]))] if "check" in others else []
     failures = perform(first)
-    for name in packages():
-        pins.wheel(name)
+    pins.newest_pins()
     environments = options.environment or ENVIRONMENTS
     together = [
         *(package_task(name, environment, options.mark) for name in mine for environment in environments),

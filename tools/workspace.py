@@ -1,5 +1,6 @@
 """Where things are in this repository, and the virtual environments of the tools themselves."""
 
+import argparse
 import hashlib
 import os
 import re
@@ -7,11 +8,11 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 TOP = Path(__file__).resolve().parent.parent
 BUILD = TOP / ".build"
@@ -22,6 +23,28 @@ SCRIPTS = "Scripts" if os.name == "nt" else "bin"
 
 class DevError(Exception):
     """What the user has to know and to mend, in one line."""
+
+
+class Parser(argparse.ArgumentParser):
+    """One whose complaints are one line too."""
+
+    def error(self, message: str) -> NoReturn:
+        raise DevError(f"{self.prog}: {message}")
+
+
+def command_line(name: str, description: str | None) -> Parser:
+    return Parser(prog=name, description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+def guarded(main: Callable[[list[str]], int], arguments: list[str]) -> int:
+    """Run this; what the user has to mend is one line and status 2."""
+    try:
+        return main(arguments)
+    except DevError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
 
 
 @cache
@@ -69,6 +92,14 @@ def requirements(package: str) -> list[str]:
 def siblings(package: str) -> set[str]:
     """The distributions of ours that a package names."""
     return {requirement_name(line) for line in requirements(package)} & set(packages()) - {package}
+
+
+def needs(package: str) -> set[str]:
+    """A package, and those of ours that it names and that they name in turn."""
+    found = {package}
+    while more := {sibling for name in found for sibling in siblings(name)} - found:
+        found |= more
+    return found
 
 
 def requirement_name(line: str) -> str:
@@ -124,6 +155,7 @@ def make(environment: Path, state: str, *steps: tuple[str, ...]) -> bool:
     return True
 
 
+@cache
 def uv() -> str:
     """The path of uv, which makes all other environments; set up from the lock file where it is new."""
     lines = LOCK.read_text(encoding="utf-8")
