@@ -16,7 +16,7 @@ from threading import Event, Thread
 
 import composed
 import traffic
-from workspace import BUILD, DevError, TOP, command_line, packages
+from workspace import BUILD, TOP, DevError, command_line, packages
 
 WORKERS = 1
 START_DEADLINE = 60.0

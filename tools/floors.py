@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tomllib
 
-from workspace import guarded, TOP, DevError, packages, requirement_name, requirements
+from workspace import TOP, DevError, guarded, packages, requirement_name, requirements
 
 RECORD = TOP / "tools" / "floors.toml"
 

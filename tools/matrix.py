@@ -17,7 +17,17 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from workspace import DevError, TOP, chosen, command_line, guarded, packages, project, requirement_name, siblings
+from workspace import (
+    TOP,
+    DevError,
+    chosen,
+    command_line,
+    guarded,
+    packages,
+    project,
+    requirement_name,
+    siblings,
+)
 
 PYTHON = re.compile(r"py(\d)(\d+)(t?)$")
 E2E = "e2e"

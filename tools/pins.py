@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 
 import floors
-from workspace import BUILD, DevError, TOP, chosen, command_line, digest, guarded, packages, project, run, uv
+from workspace import BUILD, TOP, DevError, chosen, command_line, digest, guarded, packages, project, run, uv
 
 INPUTS = ("pyproject.toml", "README.md", "LICENSE")
 
