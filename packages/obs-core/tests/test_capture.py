@@ -86,14 +86,32 @@ def test_what_cannot_be_printed_says_so_and_the_host_never_sees_it(log, handler)
     ]
 
 
-def test_text_that_logs_while_it_is_made_does_not_recurse(log, handler):
+def test_text_that_logs_while_it_is_made_is_logged_too(log, handler):
     class Chatty:
         def __str__(self) -> str:
             log.info("inner")
             return "outer"
 
     log.info("%s", Chatty())
-    assert [entry.message for entry in handler.drain(10)] == ["outer"]
+    assert [entry.message for entry in handler.drain(10)] == ["inner", "outer"]
+
+
+@pytest.mark.parametrize("way", ["argument", "attribute", "direct"])
+def test_text_that_logs_itself_ends_and_what_was_left_out_is_counted(log, handler, way):
+    direct = handler.logger("shop")
+
+    class Endless:
+        def __str__(self) -> str:
+            {
+                "argument": lambda: log.info("%s", self),
+                "attribute": lambda: log.info("x", extra={"thing": self}),
+                "direct": lambda: direct.info("x", thing=self),
+            }[way]()
+            return "endless"
+
+    log.info("%s", Endless())
+    assert len(handler.drain(100)) == 3
+    assert handler.queue.dropped()["recursion"] == 1
 
 
 def test_what_is_bound_is_in_every_entry_below(log, handler):
@@ -130,7 +148,10 @@ def test_after_the_end_entries_are_counted_as_dropped(log, handler):
     handler.closed = True
     log.info("late")
     assert handler.drain(10) == []
-    assert handler.queue.dropped() == {"queue_full": 0, "stopped": 1}
+    assert handler.queue.dropped()["stopped"] == 1
+    handler.closed = False
+    log.info("again")
+    assert one(handler).message == "again"
 
 
 def test_an_entry_over_the_bound_is_cut_and_marked(log, handler):
@@ -204,9 +225,10 @@ def test_a_signal_handler_that_logs_never_waits(log, handler):
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
-    # A signal inside our own code is not recorded: it would be a recursion. The program's own all are.
     kept = [entry.message for entry in handler.drain(10_000_000)]
-    assert kept.count("from the program") + handler.queue.dropped()["queue_full"] >= sent
+    dropped = handler.queue.dropped()
+    assert len(kept) + dropped["queue_full"] == sent + logged
+    assert sum(dropped.values()) == dropped["queue_full"]
 
 
 def test_from_many_threads_kept_and_dropped_is_what_was_sent():

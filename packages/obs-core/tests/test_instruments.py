@@ -85,8 +85,16 @@ def test_wrong_labels_are_refused_with_the_name_of_the_metric(given, named):
 
 def test_using_a_metric_with_labels_without_them_says_what_to_call():
     orders = Registry().counter("orders", "Orders.", labels=("plan",))
-    with pytest.raises(AttributeError, match=r"call \.labels\(plan\) before \.inc"):
+    with pytest.raises(DeclarationError, match=r"orders has labels: call \.labels\(plan\) first"):
         orders.inc()
+
+
+def test_labels_where_none_were_declared_or_all_are_given_are_refused():
+    registry = Registry()
+    with pytest.raises(DeclarationError, match="no labels were declared"):
+        registry.counter("orders", "Orders.").labels("pro")
+    with pytest.raises(DeclarationError, match="they were given"):
+        registry.gauge("depth", "", labels=("queue",)).labels("a").labels("b")
 
 
 def test_a_gauge_goes_up_and_down_and_may_be_a_function():

@@ -1,13 +1,13 @@
 import pytest
 
-from obs_core import LEVELS, LogEntry
-from obs_core._queue import OVERHEAD, LogQueue
+from obs_core import LEVELS
+from obs_core._queue import OVERHEAD, REASONS, LogQueue
 
 pytestmark = pytest.mark.unit
 
 
 def put(queue: LogQueue, level: str, message: str = "x") -> bool:
-    return queue.put(LogEntry(1.0, level, message), len(message))
+    return queue.put(len(message), 1.0, level, message)
 
 
 def test_entries_come_out_in_the_order_of_arrival_whatever_their_level():
@@ -36,7 +36,7 @@ def test_when_nothing_lower_is_there_the_new_one_goes():
     assert not put(queue, "ERROR", "c")
     assert not put(queue, "INFO", "d")
     assert [entry.message for entry in queue.drain(9)] == ["a", "b"]
-    assert queue.dropped() == {"queue_full": 2, "stopped": 0}
+    assert queue.dropped() == {**dict.fromkeys(REASONS, 0), "queue_full": 2}
 
 
 def test_the_bound_in_bytes_holds():
@@ -61,4 +61,5 @@ def test_a_forked_child_begins_with_nothing():
     put(queue, "INFO")
     put(queue, "INFO")
     queue.clear()
-    assert (len(queue), queue.size, queue.dropped()) == (0, 0, {"queue_full": 0, "stopped": 0})
+    assert (len(queue), queue.size, queue.dropped()) == (0, 0, dict.fromkeys(REASONS, 0))
+    assert queue.accepted == 0

@@ -1,21 +1,24 @@
 """Attributes as JSON: what JSON cannot hold becomes text, so that no value ever breaks a line."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Iterator, Mapping, Set
+from itertools import islice
 from math import isfinite
 from typing import Any, Final
 
 MAX_DEPTH: Final = 8
+MAX_ITEMS: Final = 1000
 MAX_TEXT: Final = 65_536
+CUT: Final = "<cut>"
 _SMALLEST, _LARGEST = -(2**63), 2**64 - 1
 
 
 def clean(attributes: Mapping[Any, Any]) -> dict[str, Any]:
     """A copy that holds JSON alone; never raises, and shares nothing mutable with what was given.
 
-    Deeper than 8 levels, cycles too, reads `<too deep>`; non-finite floats, integers over 64 bits, bytes,
-    dates and all other objects become their text.
+    Deeper than 8 levels, cycles too, reads `<too deep>`, and after 1,000 items in one attribute `<cut>`;
+    non-finite floats, integers over 64 bits, bytes, dates and all other objects become their text.
     """
-    return {_key(key): _value(value, 1) for key, value in list(attributes.items())}
+    return {_key(key): _value(value, 1, None) for key, value in list(attributes.items())}
 
 
 def valid_text(text: str) -> str:
@@ -37,7 +40,7 @@ def _key(key: Any) -> str:
     return valid_text(key) if type(key) is str else text_of(key)
 
 
-def _value(value: Any, depth: int) -> Any:
+def _value(value: Any, depth: int, left: Iterator[int] | None) -> Any:
     kind = type(value)
     if kind is str:
         return valid_text(value)
@@ -48,19 +51,26 @@ def _value(value: Any, depth: int) -> Any:
     if kind is float:
         return value if isfinite(value) else str(value)
     if isinstance(value, Mapping | list | tuple | Set):
-        return _container(value, depth)
+        return _container(value, depth, iter(range(MAX_ITEMS)) if left is None else left)
     if kind is bytes or kind is bytearray:
         return bytes(value).decode("utf-8", "replace")
     return text_of(value)
 
 
-def _container(value: Any, depth: int) -> Any:
+def _container(value: Any, depth: int, left: Iterator[int]) -> Any:
+    """`left` gives as many items as may still be copied, at whatever depth: the host waits meanwhile."""
     if depth >= MAX_DEPTH:
         return "<too deep>"
     try:
+        whole = len(value)
+        # One step for the containers of Python itself, whatever another thread does to them.
+        given = list(islice(value.items() if isinstance(value, Mapping) else value, MAX_ITEMS))
+        taken = [item for item, _ in zip(given, left, strict=False)]
         if isinstance(value, Mapping):
-            return {_key(key): _value(item, depth + 1) for key, item in list(value.items())}
-        return [_value(item, depth + 1) for item in list(value)]
+            copy = {_key(key): _value(item, depth + 1, left) for key, item in taken}
+            return copy if len(taken) == whole else {**copy, CUT: True}
+        items = [_value(item, depth + 1, left) for item in taken]
+        return items if len(taken) == whole else [*items, CUT]
     except Exception:  # a container of the host's own making that fails, or changes in another thread
         return text_of(value)
 

@@ -1,16 +1,19 @@
 """Families: what a declaration makes, with one series for each set of label values."""
 
-from collections.abc import Callable, Sequence
-from threading import Lock
+from collections.abc import Callable, Mapping, Sequence
+from threading import RLock
 from time import time
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, Protocol, TypeVar
 
+from ._attributes import valid_text
 from ._errors import DeclarationError
-from ._records import MetricFamily, MetricMetadata
-from .encoders._series import series_key
+from ._records import Exemplar, MetricFamily, MetricMetadata
+from .encoders._series import bound_text, series_key
 
-MAX_SERIES = 2000
-OVERFLOW = "_overflow"
+MAX_SERIES: Final = 2000
+MAX_LABEL_VALUE: Final = 512
+OVERFLOW: Final = "_overflow"
+_CUT: Final = "..."
 
 
 class Series(Protocol):
@@ -18,19 +21,13 @@ class Series(Protocol):
 
     def values(self) -> Sequence[float]: ...
 
+    @staticmethod
+    def gather(series: Any, /) -> list[float]: ...
+
     def reset(self) -> None: ...
 
 
 S = TypeVar("S", bound=Series)
-
-
-class Declaration(Protocol):
-    """What two declarations of one name must have in common."""
-
-    metadata: MetricMetadata
-    label_names: tuple[str, ...]
-    aggregate: str
-    bounds: tuple[float, ...]
 
 
 class Family(Generic[S]):
@@ -50,37 +47,53 @@ class Family(Generic[S]):
         self.aggregate = aggregate
         self.bounds = bounds
         self.dropped = 0
+        self.cut = 0
         self.created = time()
         self._make = make
-        self._lock = Lock()
+        # Its holder may take it again: a signal handler may make a series while one is made.
+        self._lock = RLock()
         self._series: dict[tuple[str, ...], S] = {}
         self._keys: list[str] = []
+        self._keyed = 0
         if not label_names:
-            self._add(())
+            self._series[()] = make()
 
     def labels(self, *values: object, **named: object) -> S:
         """The series for these label values, by position or by name; made at first use.
 
         Over 2,000 series, new ones share one whose labels all read `_overflow`, and `dropped` counts
-        them. Raises `DeclarationError` for a label that was not declared or is missing.
+        them. A value over 512 characters is cut, and `cut` counts it. Raises `DeclarationError` for a
+        label that was not declared or is missing.
         """
         if not named:
-            series = self._series.get(values)  # type: ignore[arg-type]  # other types are simply not found
-            if series is not None:
-                return series
+            try:
+                return self._series[values]  # type: ignore[index]  # other types are simply not found
+            except (KeyError, TypeError):  # new, or not text, or not even hashable
+                return self._bind(self._ordered(values, named))
         return self._bind(self._ordered(values, named))
 
     def family(self) -> MetricFamily:
-        """The family at this instant, series in the order of their making."""
+        """The family at this instant, series in the order of their making.
+
+        `keys` is the same list as before where no series came or went; nobody may change it.
+        """
+        # One step, so that keys and values are of the same series whatever other threads add meanwhile.
+        series = self._series.copy()
         with self._lock:
-            keys, series = self._keys.copy(), list(self._series.values())
-        values = [value for one in series for value in one.values()]
-        return MetricFamily(self.metadata, keys, values, self.aggregate, self.created)
+            if self._keyed != len(series):
+                self._keys = [key for labels in series for key in self._keys_of(labels)]
+                self._keyed = len(series)
+            keys = self._keys
+        instruments = list(series.values())
+        values = instruments[0].gather(instruments) if instruments else []
+        exemplars = self._exemplars(instruments) if self.bounds else {}
+        return MetricFamily(self.metadata, keys, values, self.aggregate, self.created, exemplars)
 
     def reset(self) -> None:
         """Begin from zero, as a forked child does; the lock may have been held by a thread that is gone."""
-        self._lock = Lock()
+        self._lock = RLock()
         self.dropped = 0
+        self.cut = 0
         self.created = time()
         for series in list(self._series.values()):
             series.reset()
@@ -92,8 +105,10 @@ class Family(Generic[S]):
                 f"{self.metadata.name} is a {self.metadata.kind}: only gauges forget a series"
             )
         with self._lock:
-            self._series.pop(self._ordered(values, named), None)
-            self._keys = [key for labels in self._series for key in self._keys_of(labels)]
+            # Another dictionary, since one that is being copied must not change, and keys made anew.
+            left = self._series.copy()
+            left.pop(self._ordered(values, named), None)
+            self._series, self._keyed = left, -1
 
     def same_as(self, other: "Family[Any]") -> bool:
         """Whether both are one declaration; the help may differ."""
@@ -115,22 +130,25 @@ class Family(Generic[S]):
             if series is None and len(self._series) >= MAX_SERIES:
                 self.dropped += 1
                 values = (OVERFLOW,) * len(values)
-                series = self._series.get(values)
-            return self._add(values) if series is None else series
+            return self._series.setdefault(values, self._make()) if series is None else series
 
-    def _add(self, values: tuple[str, ...]) -> S:
-        series = self._make()
-        self._keys += self._keys_of(values)
-        self._series[values] = series
-        return series
+    def _exemplars(self, series: Sequence[Any]) -> Mapping[int, Exemplar]:
+        width = len(self.bounds) + 3
+        return {
+            place * width + index: exemplar
+            for place, histogram in enumerate(series)
+            for index, exemplar in histogram.exemplars().items()
+        }
 
     def _keys_of(self, values: tuple[str, ...]) -> list[str]:
         name, labels = self.metadata.name, dict(zip(self.label_names, values, strict=True))
         if self.metadata.kind == "counter":
             return [series_key(f"{name}_total", labels)]
+        if self.metadata.kind == "info":
+            return [series_key(f"{name}_info", labels)]
         if self.metadata.kind != "histogram":
             return [series_key(name, labels)]
-        bounds = [*(_bound_text(bound) for bound in self.bounds), "+Inf"]
+        bounds = [*map(bound_text, self.bounds), "+Inf"]
         buckets = [series_key(f"{name}_bucket", {**labels, "le": bound}) for bound in bounds]
         return [*buckets, series_key(f"{name}_sum", labels), series_key(f"{name}_count", labels)]
 
@@ -144,20 +162,51 @@ class Family(Generic[S]):
             values = tuple(named[name] for name in declared)
         if len(values) != len(declared):
             raise DeclarationError(self._wanted(f"{len(values)} values"))
-        return tuple(value if type(value) is str else str(value) for value in values)
+        return tuple(map(self._label_value, values))
+
+    def _label_value(self, value: object) -> str:
+        text = valid_text(value if type(value) is str else str(value))
+        if len(text) <= MAX_LABEL_VALUE:
+            return text
+        with self._lock:
+            self.cut += 1
+        return text[: MAX_LABEL_VALUE - len(_CUT)] + _CUT
 
     def _wanted(self, given: str) -> str:
         return f"{self.metadata.name} needs the labels ({', '.join(self.label_names)}), not {given}"
 
-    if not TYPE_CHECKING:
+    if not TYPE_CHECKING:  # for a type checker a family has none of these
 
-        def __getattr__(self, name: str) -> object:
-            if name.startswith("_"):
-                raise AttributeError(name)
+        def _unlabelled(self, *_values: object, **_named: object) -> NoReturn:
             labels = ", ".join(self.label_names)
-            raise AttributeError(f"{self.metadata.name} has labels: call .labels({labels}) before .{name}")
+            raise DeclarationError(
+                f"{self.metadata.name} has labels: call .labels({labels}) first, and count with what it gives"
+            )
+
+        inc = dec = set = set_function = observe = time = _unlabelled
 
 
-def _bound_text(bound: float) -> str:
-    # 1.0 as Prometheus' own clients write it, so that dashboards find the same `le`.
-    return repr(float(bound))
+class Info(Family["One"]):
+    """Facts about the service as labels, with the value 1: `build.set(version="1.2")`."""
+
+    def set(self, **named: object) -> None:
+        """Say this, and nothing of what was said before. Raises `DeclarationError` as `labels` does."""
+        values = self._ordered((), named)
+        with self._lock:
+            self._series, self._keyed = {values: One()}, -1
+
+
+class One:
+    """The series of an info: its value is always 1."""
+
+    __slots__ = ()
+
+    def values(self) -> Sequence[float]:
+        return (1.0,)
+
+    @staticmethod
+    def gather(series: "Sequence[One]") -> list[float]:
+        return [1.0] * len(series)
+
+    def reset(self) -> None:
+        """Facts stay as they are in a forked child."""

@@ -5,14 +5,22 @@ old value and the store of the new one: what must be converted is converted on a
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate
+from operator import attrgetter
+from time import time
+from typing import Final, NoReturn
 
+from ._context import bound
 from ._errors import DeclarationError
+from ._exact import exact, new_lock
+from ._records import Exemplar
 from ._timing import Timer
 
 # The advice of the OpenTelemetry semantic conventions for HTTP durations, in seconds.
 DEFAULT_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+_EXEMPLAR_SECONDS: Final = 1.0
+_value_of: Final = attrgetter("_value")
 
 
 def number(value: object) -> float:
@@ -22,14 +30,26 @@ def number(value: object) -> float:
     return float(value)
 
 
-class Counter:
+class _Bound:
+    """One series, whose labels are given already."""
+
+    __slots__ = ()
+
+    def labels(self, *_values: object, **_named: object) -> NoReturn:
+        """Raises `DeclarationError`: no label was declared, or all have their values."""
+        raise DeclarationError("this is one series already: no labels were declared, or they were given")
+
+
+class Counter(_Bound):
     """A total that only grows."""
 
-    __slots__ = ("_value",)
+    __slots__ = ("_lock", "_value")
 
     def __init__(self) -> None:
         self._value = 0.0
+        self._lock = new_lock()
 
+    @exact
     def inc(self, amount: float = 1.0) -> None:
         """Add `amount`, at least 0. Raises `DeclarationError` else, and nothing changes."""
         if type(amount) is not float:
@@ -39,38 +59,50 @@ class Counter:
         self._value += amount
 
     def values(self) -> Sequence[float]:
-        """The exposed values, in the order of `SUFFIXES` of the kind."""
+        """The exposed values, one for each key of the series."""
         return (self._value,)
 
+    @staticmethod
+    def gather(series: "Iterable[Counter]") -> list[float]:
+        """The values of many, as `values` gives them, one after the other."""
+        return list(map(_value_of, series))
+
     def reset(self) -> None:
-        """Begin from zero, as a forked child does."""
+        """Begin from zero, as a forked child does; a lock may have been held by a thread that is gone."""
+        self._lock = new_lock()
         self._value = 0.0
 
 
-class Gauge:
+class Gauge(_Bound):
     """A value that goes up and down, or a function that gives it."""
 
-    __slots__ = ("_function", "_value")
+    __slots__ = ("_function", "_lock", "_value")
 
     def __init__(self) -> None:
         self._value = 0.0
         self._function: Callable[[], float] | None = None
+        self._lock = new_lock()
 
+    @exact
     def inc(self, amount: float = 1.0) -> None:
         """Add `amount`."""
         if type(amount) is not float:
             amount = number(amount)
         self._value += amount
 
+    @exact
     def dec(self, amount: float = 1.0) -> None:
         """Take `amount` off."""
         if type(amount) is not float:
             amount = number(amount)
         self._value -= amount
 
+    @exact
     def set(self, value: float) -> None:
         """Be `value`."""
-        self._value = number(value)
+        if type(value) is not float:
+            value = number(value)
+        self._value = value
 
     def set_function(self, function: Callable[[], float]) -> None:
         """Ask `function` at each collection, in the collecting thread; one that raises shows as NaN."""
@@ -79,27 +111,39 @@ class Gauge:
         self._function = function
 
     def values(self) -> Sequence[float]:
-        if self._function is None:
-            return (self._value,)
-        try:
-            return (number(self._function()),)
-        except Exception:  # the host's function: a scrape must not fail for it, and NaN says so
-            return (float("nan"),)
+        """The value, as a sequence of one."""
+        return (self._value if self._function is None else self._asked(self._function),)
+
+    @staticmethod
+    def gather(series: "Iterable[Gauge]") -> list[float]:
+        """The values of many."""
+        return [one._value if one._function is None else one._asked(one._function) for one in series]
 
     def reset(self) -> None:
+        """Begin from zero, as a forked child does; a function stays."""
+        self._lock = new_lock()
         self._value = 0.0
 
+    def _asked(self, function: Callable[[], float]) -> float:
+        try:
+            return number(function())
+        except Exception:  # the host's function: a scrape must not fail for it, and NaN says so
+            return float("nan")
 
-class Histogram:
+
+class Histogram(_Bound):
     """Counts of observations up to each bound, with their sum and count."""
 
-    __slots__ = ("_bounds", "_counts", "_sum")
+    __slots__ = ("_bounds", "_counts", "_exemplars", "_lock", "_sum")
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self._bounds = bounds
         self._counts = [0] * (len(bounds) + 1)
+        self._exemplars: dict[int, Exemplar] | None = None
         self._sum = 0.0
+        self._lock = new_lock()
 
+    @exact
     def observe(self, value: float) -> None:
         """Count one observation. Raises `DeclarationError` for NaN, and nothing changes."""
         if type(value) is not float:
@@ -110,6 +154,9 @@ class Histogram:
         counts = self._counts
         counts[index] += 1
         self._sum += value
+        context = bound()
+        if context:
+            self._remember(index, value, context.get("trace_id"))
 
     def time(self) -> Timer:
         """Observe how many seconds a block or a function took, failures too: `with`, or a decorator."""
@@ -117,14 +164,33 @@ class Histogram:
 
     def values(self) -> Sequence[float]:
         """The cumulative buckets, `+Inf` last, then the sum and the count."""
-        values: list[float] = []
-        total = 0
-        for count in self._counts.copy():
-            total += count
-            values.append(total)
-        values += (self._sum, total)
+        values: list[float] = list(accumulate(self._counts.copy()))
+        values += (self._sum, values[-1])
         return values
 
+    @staticmethod
+    def gather(series: "Iterable[Histogram]") -> list[float]:
+        """The values of many."""
+        return [value for one in series for value in one.values()]
+
+    def exemplars(self) -> dict[int, Exemplar]:
+        """The last exemplar of each bucket that has one, by the index of the bucket."""
+        return dict(self._exemplars) if self._exemplars else {}
+
     def reset(self) -> None:
+        """Begin from zero, as a forked child does."""
+        self._lock = new_lock()
         self._counts = [0] * (len(self._bounds) + 1)
+        self._exemplars = None
         self._sum = 0.0
+
+    def _remember(self, index: int, value: float, trace_id: object) -> None:
+        """Keep the observation as the exemplar of its bucket, at most one in a second."""
+        if type(trace_id) is not str or not trace_id:
+            return
+        if self._exemplars is None:
+            self._exemplars = {}
+        now, last = time(), self._exemplars.get(index)
+        # A clock that was set back must not keep an old exemplar for ever.
+        if last is None or not 0.0 <= now - last.timestamp < _EXEMPLAR_SECONDS:
+            self._exemplars[index] = Exemplar({"trace_id": trace_id}, value, now)

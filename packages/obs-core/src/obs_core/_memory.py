@@ -1,9 +1,9 @@
 """A storage in plain memory: for tests, and for services that need no history."""
 
-import secrets
 from array import array
 from collections.abc import AsyncIterator, Callable, Sequence
-from pathlib import Path
+from itertools import islice
+from os import urandom
 from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar
@@ -15,6 +15,9 @@ from ._ports import Storage
 from ._queries import LogQuery, MetricQuery, matches_log, matches_metric
 from ._records import LogEntry, MetricMetadata, MetricSample, MetricSeries, StoredLog
 from .cursors import cursor_text, parse_cursor
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 
@@ -39,7 +42,7 @@ class _Table(Generic[R]):
             for record in records:
                 self._rows[self._next] = record
                 self._next += 1
-            for number in list(self._rows)[: max(len(self._rows) - self._max_rows, 0)]:
+            for number in list(islice(self._rows, max(len(self._rows) - self._max_rows, 0))):
                 del self._rows[number]
 
     def rows(self) -> list[tuple[int, R]]:
@@ -92,7 +95,7 @@ def refuse_others(kind: type, records: Sequence[object]) -> None:
 class _Logs:
     def __init__(self, max_entries: int) -> None:
         self.table = _Table(LogEntry, max_entries)
-        self.generation = secrets.token_hex(8)
+        self.generation = urandom(8).hex()
 
     async def write(self, entries: Sequence[LogEntry]) -> None:
         self.table.append(entries)
@@ -204,7 +207,7 @@ class MemoryStorage:
         return self._metrics
 
     @property
-    def path(self) -> Path | None:
+    def path(self) -> "Path | None":
         return None
 
     async def __aenter__(self) -> Self:

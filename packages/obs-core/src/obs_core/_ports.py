@@ -1,7 +1,6 @@
 """The ports. All may be called from any thread and any event loop; none blocks the loop for long."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -9,6 +8,8 @@ from ._queries import LogQuery, MetricQuery
 from ._records import LogEntry, MetricFamily, MetricMetadata, MetricSample, MetricSeries, StoredLog
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ._capture import LogHandler
     from ._registry import Registry
 
@@ -85,7 +86,7 @@ class Storage(Protocol):
     def metrics(self) -> MetricsStoragePort: ...
 
     @property
-    def path(self) -> Path | None:
+    def path(self) -> "Path | None":
         """The file that holds it, beside which others may be kept; None for memory."""
 
     async def __aenter__(self) -> Self: ...

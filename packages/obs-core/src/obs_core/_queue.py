@@ -1,4 +1,4 @@
-"""The queue between those who log and the one who writes: bounded, and without a lock.
+"""The queue between those who log and the one who writes: bounded, and under a GIL without a lock.
 
 One deque for each severity. Popping is the token: whoever got an entry counts it, so nothing is
 counted twice. `+=` has nothing to call on its right side, which is exact under a GIL.
@@ -6,19 +6,25 @@ counted twice. `+=` has nothing to call on its right side, which is exact under 
 
 from collections import deque
 from itertools import count
-from typing import Final
+from typing import Any, Final
 
+from ._exact import exact, new_lock
 from ._levels import LEVELS
 from ._records import LogEntry
 
-Item = tuple[int, int, LogEntry]  # number of arrival, bytes, entry
+# Number of arrival, bytes, and the fields of an entry in their order; no attributes is None, which costs nothing.
+Item = tuple[int, int, float, str, str, dict[str, Any] | None, str, str, str]
+REASONS: Final = ("queue_full", "stopped", "error", "recursion", "own")
 _EVICT: Final = 64
-# What an entry costs beside its text: the record, its tuple, its place, an empty dictionary.
-OVERHEAD: Final = 400
+# What an entry costs beside its text: a tuple, its place, two numbers and the text's own head.
+OVERHEAD: Final = 300
 
 
 class LogQueue:
-    """At most `max_entries` entries and `max_bytes` bytes of them; over that the lowest severities go first."""
+    """At most `max_entries` entries and `max_bytes` bytes of them; over that the lowest severities go first.
+
+    `accepted` counts what was ever queued.
+    """
 
     def __init__(self, *, max_entries: int = 100_000, max_bytes: int = 64_000_000) -> None:
         self.max_entries = max_entries
@@ -26,33 +32,51 @@ class LogQueue:
         self.clear()
 
     def clear(self) -> None:
-        """Forget all, the counts of drops too: as a forked child does, whose parent still has them."""
+        """Forget all, the counts too: as a forked child does, whose parent still has them."""
+        self._lock = new_lock()
         self._number = count().__next__
         self._queues = {level: deque[Item]() for level in LEVELS}
         self.entries = 0
         self.size = 0
-        self._full = {level: _Tally() for level in LEVELS}
-        self._stopped = _Tally()
+        self.accepted = 0
+        self._full = dict.fromkeys(LEVELS, 0)
+        self._refused = dict.fromkeys(REASONS[1:], 0)
 
-    def put(self, entry: LogEntry, size: int) -> bool:
+    @exact
+    def put(
+        self,
+        size: int,
+        timestamp: float,
+        level: str,
+        message: str,
+        attributes: dict[str, Any] | None = None,
+        logger: str = "",
+        trace_id: str = "",
+        span_id: str = "",
+    ) -> bool:
         """Queue an entry of about `size` bytes of text; False where it was dropped instead. Never waits."""
-        size = size + OVERHEAD
+        size += OVERHEAD
         if (self.entries >= self.max_entries or self.size + size > self.max_bytes) and not self._room(
-            entry.level, size
+            level, size
         ):
-            self._full[entry.level].add()
+            self._full[level] += 1
             return False
-        self._queues[entry.level].append((self._number(), size, entry))
+        self._queues[level].append(
+            (self._number(), size, timestamp, level, message, attributes, logger, trace_id, span_id)
+        )
         self.entries += 1
         self.size += size
+        self.accepted += 1
         return True
 
-    def refuse(self) -> None:
-        """Count an entry that came after the end."""
-        self._stopped.add()
+    @exact
+    def refuse(self, reason: str = "stopped") -> None:
+        """Count an entry that was not even offered, by one of `REASONS`."""
+        self._refused[reason] += 1
 
+    @exact
     def drain(self, limit: int) -> list[LogEntry]:
-        """Take up to about `limit` entries out, in the order of their arrival. One caller at a time."""
+        """Take up to `limit` entries out, in the order of their arrival. One caller at a time."""
         items: list[Item] = []
         for queue in self._queues.values():
             for _ in range(min(len(queue), limit)):
@@ -66,25 +90,22 @@ class LogQueue:
         number, size = len(taken), sum(item[1] for item in taken)
         self.entries -= number
         self.size -= size
-        return [item[2] for item in taken]
+        return list(map(_entry, taken))
 
     def dropped(self) -> dict[str, int]:
         """How many were dropped since the start, by reason."""
-        return {
-            "queue_full": sum(tally.total for tally in self._full.values()),
-            "stopped": self._stopped.total,
-        }
+        return {"queue_full": sum(self._full.values()), **self._refused}
 
     def dropped_levels(self) -> dict[str, int]:
         """How many were dropped for want of room, by level."""
-        return {level: tally.total for level, tally in self._full.items()}
+        return self._full.copy()
 
     def __len__(self) -> int:
         return self.entries
 
     def _put_back(self, items: list[Item]) -> None:
         for item in reversed(items):
-            self._queues[item[2].level].appendleft(item)
+            self._queues[item[3]].appendleft(item)
 
     def _room(self, level: str, size: int) -> bool:
         """Drop the lowest severities below `level`, some at a time, until there is room."""
@@ -107,30 +128,15 @@ class LogQueue:
                 freed = item[1]
                 self.entries -= 1
                 self.size -= freed
-                self._full[lower].add()
+                self._full[lower] += 1
             return True
         return False
 
 
-class _Tally:
-    """Counts without a lock: `count().__next__` is one step in C."""
-
-    __slots__ = ("_next", "_read")
-
-    def __init__(self) -> None:
-        self._next = count().__next__
-        self._read = 0
-
-    def add(self) -> None:
-        self._next()
-
-    @property
-    def total(self) -> int:
-        # Reading counts too, so the readings are taken off again. One reader at a time.
-        total = self._next() - self._read
-        self._read += 1
-        return total
-
-
 def _arrival(item: Item) -> int:
     return item[0]
+
+
+def _entry(item: Item) -> LogEntry:
+    _, _, timestamp, level, message, attributes, logger, trace_id, span_id = item
+    return LogEntry(timestamp, level, message, attributes or {}, logger, trace_id, span_id)

@@ -1,4 +1,7 @@
-"""What is recorded. All are frozen; timestamps are Unix seconds as float, as `time.time()` gives."""
+"""What is recorded. All are frozen; timestamps are Unix seconds as float, as `time.time()` gives.
+
+Entries and samples come by the million and hold no cycles: the garbage collector need not look at them.
+"""
 
 from array import array
 from collections.abc import Mapping, Sequence
@@ -9,7 +12,7 @@ import msgspec
 MetricKind = Literal["counter", "gauge", "histogram", "info", "unknown"]
 
 
-class LogEntry(msgspec.Struct, frozen=True):
+class LogEntry(msgspec.Struct, frozen=True, gc=False):
     """One log entry. `level` is one of `LEVELS`; attribute values are JSON."""
 
     timestamp: float
@@ -21,14 +24,14 @@ class LogEntry(msgspec.Struct, frozen=True):
     span_id: str = ""
 
 
-class StoredLog(msgspec.Struct, frozen=True):
+class StoredLog(msgspec.Struct, frozen=True, gc=False):
     """An entry with its place in the storage. Cursors are opaque text and only grow."""
 
     cursor: str
     entry: LogEntry
 
 
-class MetricSample(msgspec.Struct, frozen=True):
+class MetricSample(msgspec.Struct, frozen=True, gc=False):
     """The value of one series at an instant, never an increment."""
 
     name: str

@@ -1,14 +1,14 @@
 """The registry: where instruments are declared and collected. There is no global one."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from threading import RLock
 from typing import Any, Final, Literal, overload
 
 from ._errors import DeclarationError
-from ._families import MAX_SERIES, Family, S
+from ._families import MAX_LABEL_VALUE, MAX_SERIES, Family, Info, One, S, Series
 from ._instruments import DEFAULT_BUCKETS, Counter, Gauge, Histogram
-from ._names import family_name, label_names
+from ._names import checked_unit, family_name, label_names
 from ._records import MetricFamily, MetricKind, MetricMetadata
 from .encoders._series import series_key
 
@@ -17,7 +17,10 @@ _AGGREGATES: Final = ("sum", "max", "min", "latest", "per_worker")
 _DROPPED: Final = MetricMetadata(
     "obs_series_dropped",
     "counter",
-    f"New series over {MAX_SERIES} of a metric, counted into its overflow series.",
+    f"Uses of new label values over {MAX_SERIES} series of a metric, counted into its overflow series.",
+)
+_CUT: Final = MetricMetadata(
+    "obs_label_values_cut", "counter", f"Label values that were cut to {MAX_LABEL_VALUE} characters."
 )
 
 
@@ -33,46 +36,84 @@ class Registry:
     # Without labels the instrument itself, with labels the family: for a type checker an empty
     # tuple is a sequence too, so both overlap, and the first wins.
     @overload
-    def counter(self, name: str, help: str, labels: tuple[()] = ()) -> Counter: ...  # type: ignore[overload-overlap]
+    def counter(  # type: ignore[overload-overlap]
+        self, name: str, help: str, labels: tuple[()] = (), *, unit: str = ""
+    ) -> Counter: ...
     @overload
-    def counter(self, name: str, help: str, labels: Sequence[str]) -> Family[Counter]: ...
-    def counter(self, name: str, help: str, labels: Sequence[str] = ()) -> Counter | Family[Counter]:
-        """A total that only grows; `orders` and `orders_total` are one family, exposed as `orders_total`."""
-        return _offered(self._declare("counter", name, help, labels, Counter))
+    def counter(self, name: str, help: str, labels: Sequence[str], *, unit: str = "") -> Family[Counter]: ...
+    def counter(
+        self, name: str, help: str, labels: Sequence[str] = (), *, unit: str = ""
+    ) -> Counter | Family[Counter]:
+        """A total that only grows; `orders` and `orders_total` are one family, exposed as `orders_total`.
+
+        `unit` is the word that the name ends in (before `_total`), as `seconds`; OpenMetrics shows it.
+        """
+        return _offered(self._declare("counter", name, help, labels, Counter, unit=unit))
 
     @overload
     def gauge(  # type: ignore[overload-overlap]
-        self, name: str, help: str, labels: tuple[()] = (), *, aggregate: Aggregate = "sum"
+        self, name: str, help: str, labels: tuple[()] = (), *, aggregate: Aggregate = "sum", unit: str = ""
     ) -> Gauge: ...
     @overload
     def gauge(
-        self, name: str, help: str, labels: Sequence[str], *, aggregate: Aggregate = "sum"
+        self, name: str, help: str, labels: Sequence[str], *, aggregate: Aggregate = "sum", unit: str = ""
     ) -> Family[Gauge]: ...
     def gauge(
-        self, name: str, help: str, labels: Sequence[str] = (), *, aggregate: Aggregate = "sum"
+        self,
+        name: str,
+        help: str,
+        labels: Sequence[str] = (),
+        *,
+        aggregate: Aggregate = "sum",
+        unit: str = "",
     ) -> Gauge | Family[Gauge]:
         """A value that goes up and down; `aggregate` says what several workers make of it."""
         if aggregate not in _AGGREGATES:
             raise DeclarationError(
                 f"unknown aggregate {aggregate!r} of {name}: use one of {', '.join(_AGGREGATES)}"
             )
-        return _offered(self._declare("gauge", name, help, labels, Gauge, aggregate=aggregate))
+        reserved = ("worker",) if aggregate == "per_worker" else ()
+        family = self._declare(
+            "gauge", name, help, labels, Gauge, aggregate=aggregate, reserved=reserved, unit=unit
+        )
+        return _offered(family)
 
     @overload
     def histogram(  # type: ignore[overload-overlap]
-        self, name: str, help: str, labels: tuple[()] = (), *, buckets: Sequence[float] = ...
+        self, name: str, help: str, labels: tuple[()] = (), *, buckets: Sequence[float] = ..., unit: str = ""
     ) -> Histogram: ...
     @overload
     def histogram(
-        self, name: str, help: str, labels: Sequence[str], *, buckets: Sequence[float] = ...
+        self, name: str, help: str, labels: Sequence[str], *, buckets: Sequence[float] = ..., unit: str = ""
     ) -> Family[Histogram]: ...
     def histogram(
-        self, name: str, help: str, labels: Sequence[str] = (), *, buckets: Sequence[float] = DEFAULT_BUCKETS
+        self,
+        name: str,
+        help: str,
+        labels: Sequence[str] = (),
+        *,
+        buckets: Sequence[float] = DEFAULT_BUCKETS,
+        unit: str = "",
     ) -> Histogram | Family[Histogram]:
         """Observations by size; `buckets` are upper bounds, inclusive, growing; `+Inf` is added."""
         bounds = _bounds(name, buckets)
         make = lambda: Histogram(bounds)  # noqa: E731
-        return _offered(self._declare("histogram", name, help, labels, make, bounds=bounds, reserved=("le",)))
+        family = self._declare(
+            "histogram", name, help, labels, make, bounds=bounds, reserved=("le",), unit=unit
+        )
+        return _offered(family)
+
+    def info(self, name: str, help: str, labels: Sequence[str]) -> Info:
+        """Facts as labels of a series that is always 1, as a version; exposed as `name_info`."""
+        if not labels:
+            raise DeclarationError(f"the info {name!r} needs labels: they are what it says")
+        family = self._declare("info", name, help, labels, One, aggregate="max", family=Info)
+        assert isinstance(family, Info)  # noqa: S101  # for the type checker: `same_as` compared the kinds
+        return family
+
+    def declare_counter(self, name: str, help: str, make: Callable[[], Series]) -> None:
+        """A counter that something else counts: `make` gives the series that knows its value."""
+        self._declare("counter", name, help, (), make)
 
     def include(self, other: "Registry") -> None:
         """Expose the instruments of `other` too, as an application does with those of a library."""
@@ -92,10 +133,13 @@ class Registry:
         """Every family at this instant, by name."""
         families = [family for registry in self._reachable() for family in list(registry._families.values())]
         collected = [family.family() for family in families]
-        dropped = [(family.metadata.name, float(family.dropped)) for family in families if family.dropped]
-        if dropped:
-            keys = [series_key("obs_series_dropped_total", {"metric": name}) for name, _ in dropped]
-            collected.append(MetricFamily(_DROPPED, keys, [value for _, value in dropped]))
+        for metadata, counts in (
+            (_DROPPED, {family.metadata.name: family.dropped for family in families if family.dropped}),
+            (_CUT, {family.metadata.name: family.cut for family in families if family.cut}),
+        ):
+            if counts:
+                created = min(family.created for family in families)
+                collected.append(_by_metric(metadata, counts, created))
         return sorted(collected, key=lambda family: family.metadata.name)
 
     def reset(self) -> None:
@@ -116,21 +160,23 @@ class Registry:
         aggregate: str = "sum",
         bounds: tuple[float, ...] = (),
         reserved: Sequence[str] = (),
+        unit: str = "",
+        family: type[Family[Any]] = Family,
     ) -> Family[S]:
         name = family_name(kind, name)
-        metadata = MetricMetadata(name, kind, help)
-        family: Family[S] = Family(
+        metadata = MetricMetadata(name, kind, help, checked_unit(name, unit))
+        made: Family[S] = family(
             metadata, label_names(name, labels, reserved), make, aggregate=aggregate, bounds=bounds
         )
         with self._lock:
             for registry in self._relatives():
                 known = registry._families.get(name)
                 if known is not None:
-                    if not known.same_as(family):
-                        raise DeclarationError(_differs(known, family))
+                    if not known.same_as(made):
+                        raise DeclarationError(_differs(known, made))
                     return known
-            self._families[name] = family
-        return family
+            self._families[name] = made
+        return made
 
     def _reachable(self) -> "Iterator[Registry]":
         seen: list[Registry] = []
@@ -156,6 +202,11 @@ class Registry:
 
 def _offered(family: Family[S]) -> S | Family[S]:
     return family if family.label_names else family.only
+
+
+def _by_metric(metadata: MetricMetadata, counts: Mapping[str, int], created: float) -> MetricFamily:
+    keys = [series_key(f"{metadata.name}_total", {"metric": name}) for name in counts]
+    return MetricFamily(metadata, keys, list(map(float, counts.values())), created=created)
 
 
 def _bounds(name: str, buckets: Sequence[float]) -> tuple[float, ...]:

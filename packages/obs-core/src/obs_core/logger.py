@@ -1,59 +1,43 @@
 """A logger of our own, for those who log attributes: `logger.info("paid", order=7)`."""
 
-import sys
 from collections.abc import Callable
-from time import time
 from typing import Any
 
-from ._attributes import clean, text_of
-from ._context import bound
-from ._exceptions import exception_attributes
-from ._records import LogEntry
-
-Accept = Callable[[LogEntry], None]
+# `LogHandler.log`: name, level, message, attributes, and `exc_info` by name.
+Log = Callable[..., None]
 
 
 class Logger:
     """Writes entries under one name; keyword arguments are their attributes. Never raises."""
 
-    __slots__ = ("_accept", "name")
+    __slots__ = ("_log", "name")
 
-    def __init__(self, name: str, accept: Accept) -> None:
+    def __init__(self, name: str, log: Log) -> None:
         self.name = name
-        self._accept = accept
+        self._log = log
 
-    def trace(self, message: str, /, **attributes: Any) -> None:
-        self.log("TRACE", message, **attributes)
+    def trace(self, message: object, /, **attributes: Any) -> None:
+        self._log(self.name, "TRACE", message, attributes)
 
-    def debug(self, message: str, /, **attributes: Any) -> None:
-        self.log("DEBUG", message, **attributes)
+    def debug(self, message: object, /, **attributes: Any) -> None:
+        self._log(self.name, "DEBUG", message, attributes)
 
-    def info(self, message: str, /, **attributes: Any) -> None:
-        self.log("INFO", message, **attributes)
+    def info(self, message: object, /, **attributes: Any) -> None:
+        self._log(self.name, "INFO", message, attributes)
 
-    def warning(self, message: str, /, **attributes: Any) -> None:
-        self.log("WARNING", message, **attributes)
+    def warning(self, message: object, /, **attributes: Any) -> None:
+        self._log(self.name, "WARNING", message, attributes)
 
-    def error(self, message: str, /, **attributes: Any) -> None:
-        self.log("ERROR", message, **attributes)
+    def error(self, message: object, /, **attributes: Any) -> None:
+        self._log(self.name, "ERROR", message, attributes)
 
-    def critical(self, message: str, /, **attributes: Any) -> None:
-        self.log("CRITICAL", message, **attributes)
+    def critical(self, message: object, /, **attributes: Any) -> None:
+        self._log(self.name, "CRITICAL", message, attributes)
 
-    def exception(self, message: str, /, **attributes: Any) -> None:
+    def exception(self, message: object, /, **attributes: Any) -> None:
         """An ERROR with the exception that is being handled."""
-        self.log("ERROR", message, **exception_attributes(sys.exc_info()), **attributes)
+        self._log(self.name, "ERROR", message, attributes, exc_info=True)
 
-    def log(self, level: str, message: str, /, **attributes: Any) -> None:
-        """An entry of one of the levels of `LEVELS`."""
-        context = bound()
-        trace_id, span_id = "", ""
-        if context:
-            attributes = {**context, **attributes}
-            trace_id, span_id = (
-                text_of(attributes.pop("trace_id", "")),
-                text_of(attributes.pop("span_id", "")),
-            )
-        self._accept(
-            LogEntry(time(), level, text_of(message), clean(attributes), self.name, trace_id, span_id)
-        )
+    def log(self, level: str, message: object, /, **attributes: Any) -> None:
+        """An entry of one of the levels of `LEVELS`; another becomes INFO, and its name an attribute."""
+        self._log(self.name, level, message, attributes)

@@ -136,7 +136,6 @@ class EmbeddedRuntime:
         """Be a new process: what is queued and counted is the parent's."""
         self._lock = threading.RLock()
         self.handler.queue.clear()
-        self.handler.accepted = 0
         self._flush.forget()
         self._stopping.forget()
         self.registry.reset()

@@ -5,24 +5,30 @@ from math import inf
 from typing import Final
 
 from .._records import MetricFamily, MetricMetadata, MetricSample
-from ._series import series_key
+from ._openmetrics import openmetrics_text
+from ._series import safe_labels, safe_name, series_key
 from ._streams import each
+from ._values import sample_lines
 
 CONTENT_TYPE_TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 _TYPES: Final = {"info": "gauge", "unknown": "untyped"}
 _ENDINGS: Final = ("_bucket", "_sum", "_count")
 
 _Order = tuple[tuple[tuple[str, str], ...], int, float]
+_Series = tuple[str, frozenset[tuple[str, str]]]
 
 
-def exposition(families: Iterable[MetricFamily]) -> bytes:
-    """The text of these families, each with HELP and TYPE once. Families without a series are left out."""
+def exposition(families: Iterable[MetricFamily], *, openmetrics: bool = False) -> bytes:
+    """The text of these families, each with HELP and TYPE once. Families without a series are left out.
+
+    With `openmetrics` in OpenMetrics 1.0, which has exemplars, units and the time of creation too.
+    """
+    if openmetrics:
+        return openmetrics_text(families)
     parts: list[str] = []
     for family in families:
-        if not family.keys:
-            continue
-        parts.append(_head(family.metadata))
-        parts += [f"{key} {_number(value)}\n" for key, value in zip(family.keys, family.values, strict=True)]
+        if family.keys:
+            parts += (_head(family.metadata), sample_lines(family.keys, family.values))
     return "".join(parts).encode("utf-8", "replace")
 
 
@@ -31,50 +37,57 @@ async def encode_prometheus(
 ) -> AsyncIterator[bytes]:
     """Stream a chunk for each family: each `MetricMetadata` is followed by its samples, without one they are untyped.
 
-    Of several times of a series the latest is given, without its timestamp. Families are contiguous: all
-    is read before the first chunk.
+    Of several times of a series the latest is given, without its timestamp, and of several metadata the
+    last. Families are contiguous: all is read before the first chunk.
     """
     metadata: dict[str, MetricMetadata] = {}
-    samples: dict[str, dict[str, MetricSample]] = {}
-    current = MetricMetadata("")
+    latest: dict[str, dict[_Series, MetricSample]] = {}
+    order: dict[str, None] = {}  # of metadata and of samples, by the names they came with
     async for item in each(items):
+        order[item.name] = None
         if isinstance(item, MetricMetadata):
-            current = item
             metadata[item.name] = item
-            samples.setdefault(item.name, {})
             continue
-        if not _belongs(current, item.name):
-            current = MetricMetadata(item.name)
-        series = samples.setdefault(current.name, {})
-        key = series_key(item.name, item.labels)
+        series = latest.setdefault(item.name, {})
+        key = item.name, frozenset(item.labels.items())
         known = series.get(key)
         if known is None or item.timestamp >= known.timestamp:
             series[key] = item
-    for name, series in samples.items():
-        text = exposition([_family(metadata.get(name, MetricMetadata(name)), list(series.values()))])
-        if text:
-            yield text
+    owners = _owners(metadata.values())
+    for name in dict.fromkeys(owners.get(name, name) for name in order):
+        family = metadata.get(name, MetricMetadata(name))
+        samples = [one for exposed in _sample_names(family) for one in latest.get(exposed, {}).values()]
+        if samples:
+            yield exposition([_family(family, samples)])
 
 
-def _belongs(metadata: MetricMetadata, name: str) -> bool:
-    if not metadata.name:
-        return False
-    if metadata.kind == "counter":
-        return name in (metadata.name, f"{metadata.name}_total")
+def _owners(metadata: Iterable[MetricMetadata]) -> dict[str, str]:
+    """The family of each sample name; where two could have it, that of the very name or else the first."""
+    owners: dict[str, str] = {}
+    for one in metadata:
+        for name in _sample_names(one):
+            owners.setdefault(name, one.name)
+    return owners | {one.name: one.name for one in metadata}
+
+
+def _sample_names(metadata: MetricMetadata) -> Sequence[str]:
+    name = metadata.name
     if metadata.kind == "histogram":
-        return name.removeprefix(metadata.name) in _ENDINGS and name.startswith(metadata.name)
-    return name == _exposed(metadata)
+        return [name + ending for ending in _ENDINGS]
+    return list(dict.fromkeys((name, _exposed(metadata))))
 
 
 def _family(metadata: MetricMetadata, samples: Sequence[MetricSample]) -> MetricFamily:
     if metadata.kind == "histogram":
         samples = sorted(samples, key=_histogram_order(metadata.name))
-    keys = [series_key(_sample_name(metadata, sample.name), sample.labels) for sample in samples]
-    return MetricFamily(metadata, keys, [sample.value for sample in samples])
-
-
-def _sample_name(metadata: MetricMetadata, name: str) -> str:
-    return _exposed(metadata) if metadata.kind == "counter" else name
+    # A counter's samples may come with `_total` or without: they are one series, and the later value counts.
+    values: dict[str, MetricSample] = {}
+    for sample in samples:
+        name = sample.name if metadata.kind == "histogram" else _exposed(metadata)
+        key = series_key(safe_name(name), safe_labels(sample.labels))
+        if key not in values or sample.timestamp >= values[key].timestamp:
+            values[key] = sample
+    return MetricFamily(metadata, list(values), [float(sample.value) for sample in values.values()])
 
 
 def _histogram_order(name: str) -> Callable[[MetricSample], _Order]:
@@ -100,16 +113,6 @@ def _exposed(metadata: MetricMetadata) -> str:
 
 
 def _head(metadata: MetricMetadata) -> str:
-    name, kind = _exposed(metadata), _TYPES.get(metadata.kind, metadata.kind)
+    name, kind = safe_name(_exposed(metadata)), _TYPES.get(metadata.kind, metadata.kind)
     help_text = metadata.help.replace("\\", "\\\\").replace("\n", "\\n")
     return f"# HELP {name} {help_text}\n# TYPE {name} {kind}\n"
-
-
-def _number(value: float) -> str:
-    if value != value:
-        return "NaN"
-    if value in (inf, -inf):
-        return "+Inf" if value > 0 else "-Inf"
-    whole = int(value)
-    # Beyond 2**63 the digits would be noise.
-    return str(whole) if whole == value and -(2**63) < whole < 2**63 else repr(value)
