@@ -6,7 +6,14 @@ import composed
 from workspace import BUILD, TOP, DevError, module, packages, run, set_up, tool
 
 # What composes the packages. Tests are left out: pytest fills in their arguments, whose types would be noise.
-COMPOSERS = ("tools/*.py", "tests-e2e/harness", "examples/*.py", "examples/*/*.py", "examples/*/*/*.py")
+COMPOSERS = (
+    "tools/*.py",
+    "tools/replay",
+    "tests-e2e/harness",
+    "examples/*.py",
+    "examples/*/*.py",
+    "examples/*/*/*.py",
+)
 
 
 def ruff_check() -> int:

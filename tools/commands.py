@@ -4,6 +4,7 @@ demo [--host] [--port] [--workers] [--data FOLDER] [--no-traffic]   a live servi
 test [PACKAGE ...]      every test, on built wheels, with the newest and the lowest dependencies
 check [STEP ...]        ruff-check, ruff-format, mypy, contracts (all where none is named)
 bench [PACKAGE ...]     our figures beside the peers'
+replay FOLDER [--storage sqlite|ring|memory|all]   a folder of log files through the whole path
 matrix [PACKAGE ...]    every Python found here, each line of FastAPI and Django
 ANYTHING ELSE           is passed on to hatch
 """
@@ -14,6 +15,7 @@ import bench
 import checks
 import demo
 import pythons
+import replay
 import suites
 from workspace import guarded, run, set_up, tool
 
@@ -22,6 +24,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "test": suites.main,
     "check": checks.main,
     "bench": bench.main,
+    "replay": replay.main,
     "matrix": pythons.main,
 }
 

@@ -172,8 +172,8 @@ def serve(command: list[str], host: str, port: int, folder: Path, *, visited: bo
 
 def main(arguments: list[str]) -> int:
     chosen = options(arguments)
-    folder = writable_folder(chosen.data)
     port = free_port(chosen.host, chosen.port)
+    folder = writable_folder(chosen.data)
     python = environment()
     command = [
         *(str(python), "-m", "uvicorn", "fastapi_example:app", "--app-dir", str(TOP / "examples")),
