@@ -15,7 +15,7 @@ from ._families import Family
 from ._instruments import Counter, Gauge, Histogram
 from ._levels import LEVELS, SEVERITY, level_of_number, levels_from, parse_level
 from ._memory import MemoryStorage
-from ._ports import LogStoragePort, MetricsStoragePort, Runtime, Storage
+from ._ports import LogStoragePort, MetricsStoragePort, Runtime, Storage, WorkersPort
 from ._queries import LogQuery, MetricQuery, matches_log, matches_metric
 from ._records import Exemplar, LogEntry, MetricFamily, MetricMetadata, MetricSample, MetricSeries, StoredLog
 from ._registry import Registry
@@ -52,6 +52,7 @@ __all__ = [
     "StorageClosedError",
     "StorageError",
     "StoredLog",
+    "WorkersPort",
     "bind",
     "current_context",
     "level_of_number",

@@ -102,6 +102,27 @@ class Storage(Protocol):
         """Bytes held in all, as the medium counts them (files with their journals)."""
 
 
+class WorkersPort(Protocol):
+    """Where the workers of one service show each other what they count; each has one of its own.
+
+    Several threads may use it. What cannot be read or written raises, `OSError` or `ObsError`.
+    """
+
+    def publish(self, families: Sequence[MetricFamily]) -> None:
+        """Show these cumulative values of this worker from now on, all or none of them.
+
+        A series that is missing is gone, and all of a worker's gauges are (but those of `latest`) once it is dead;
+        counters and histograms stay in the totals for ever. Values that only grow must be given in their order.
+        """
+
+    def collect(self) -> list[MetricFamily]:
+        """The families of the whole service, by name, exactly as published; publishes nothing itself.
+
+        No counter and no histogram ever shows less than in a collection before, by whichever worker. Raises
+        where that cannot be known.
+        """
+
+
 class Runtime(Protocol):
     """What an adapter needs of the owner of the background."""
 

@@ -1,98 +1,210 @@
-"""The thread: a daemon with an event loop of its own, woken through a queue that signal handlers may use."""
+"""The thread: a daemon with an event loop of its own, in which writing and keeping go on apart from each other."""
 
 import asyncio
 import threading
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from typing import Final
+from typing import Final, Protocol
 
 Answer = SimpleQueue[bool]
-# A signal was seen: from then on there is a pass each 20 ms until the process ends, since a busy worker serves on.
+# After a signal there is a pass each 20 ms until the process ends: a busy worker serves on for seconds.
 _HURRY: Final = 0.02
 # ERROR entries are written within 100 ms of the first; what comes meanwhile goes along.
 _GATHER: Final = 0.02
+_SECOND: Final = 1.0
+_SHOW_HURRY: Final = 0.2
+# How long a last write may take before the counts are shown all the same.
+_PATIENCE: Final = 0.5
+
+
+class Work(Protocol):
+    """What is done; nothing of it raises."""
+
+    async def write(self, *, urgent: bool, enough: Callable[[], bool]) -> bool:
+        """Store what is queued, until `enough` is true; False where something is left."""
+
+    async def keep(self) -> None:
+        """History and retention, where this worker does them for the service."""
+
+    async def close(self) -> None:
+        """Let go of the storage."""
+
+    def publish(self) -> None:
+        """Show this worker's values to the others."""
+
+    def look_round(self) -> None:
+        """Publish, and see to dead workers and to what others changed in this process."""
+
+    def stopping(self) -> None:
+        """The process begins to stop."""
+
+
+class Bell:
+    """Wakes the background, safe in signal handlers; what is asked waits for the next one where there is none."""
+
+    def __init__(self) -> None:
+        self._asked: SimpleQueue[Answer] = SimpleQueue()
+        self._ring: Callable[[], None] = _silent
+
+    def ring(self) -> None:
+        self._ring()
+
+    def ask(self) -> Answer:
+        """Ask for a pass; the answer, whether all was stored, comes into a queue of its own.
+
+        An old answer must not end a new wait.
+        """
+        answer: Answer = SimpleQueue()
+        self._asked.put(answer)
+        self._ring()
+        return answer
+
+    @property
+    def waited_for(self) -> bool:
+        return not self._asked.empty()
+
+    def answer_to(self, ring: Callable[[], None]) -> None:
+        self._ring = ring
+
+    def asked(self) -> list[Answer]:
+        answers = []
+        while True:
+            try:
+                answers.append(self._asked.get_nowait())
+            except Empty:
+                return answers
 
 
 class Background:
-    """Calls `open`, then `tick` each `interval` seconds and whenever it is woken, then `close`."""
+    """Writes each `interval` seconds and whenever it is woken, keeps each second; begins once `after` has ended."""
 
-    def __init__(
-        self,
-        tick: Callable[[bool], Awaitable[bool]],
-        begin: Callable[[], Awaitable[None]],
-        end: Callable[[], Awaitable[None]],
-        stopping: Callable[[], None],
-        interval: float,
-    ) -> None:
-        self._tick = tick
-        self._begin = begin
-        self._end = end
-        self._tell_stopping = stopping
+    def __init__(self, work: Work, bell: Bell, interval: float, after: "Background | None" = None) -> None:
+        self._work = work
+        self._bell = bell
         self._interval = interval
+        self._after = after
+        self._lock = threading.Lock()
+        self._ending = False
+        self._pausing = False
+        self._left = False
         self._hurried = False
-        self._wakes: SimpleQueue[Answer | None] = SimpleQueue()
-        self._stopping = False
         self._thread = threading.Thread(target=self._run, name="obs-background", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
-    def wake(self) -> None:
-        """Ask for a pass soon; safe in signal handlers and everywhere else."""
-        self._wakes.put(None)
-
     def hurry(self) -> None:
         """The process begins to stop; safe in signal handlers."""
         self._hurried = True
-        self.wake()
-
-    def flush(self, timeout: float) -> bool:
-        """Ask for a pass now and wait for it; whether all was stored in time."""
-        # An answer of its own for each request: an old answer must not end a new wait.
-        answer: Answer = SimpleQueue()
-        self._wakes.put(answer)
-        try:
-            return answer.get(timeout=timeout)
-        except Empty:
-            return False
+        self._bell.ring()
 
     def stop(self, timeout: float) -> bool:
         """End after a last pass; whether it ended in time."""
-        self._stopping = True
-        self.wake()
+        self._ending = True
+        return self._join(timeout)
+
+    def pause(self, timeout: float) -> bool:
+        """End soon, before a fork; what is queued stays so."""
+        self._pausing = self._ending = True
+        return self._join(timeout)
+
+    def resume(self) -> bool:
+        """Go on after a `pause` that did not come to pass in time; False where it did."""
+        with self._lock:
+            if self._left:
+                return False
+            self._pausing = self._ending = False
+            return True
+
+    def _join(self, timeout: float) -> bool:
+        self._bell.ring()
+        # A callback of ours may stop or fork.
+        if threading.current_thread() is self._thread:
+            return False
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        asyncio.run(self._serve())
+        if self._after is not None:
+            self._after._thread.join()
+            self._after = None
+        # Not the host's policy, which may bring another loop.
+        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+            runner.run(self._serve())
 
     async def _serve(self) -> None:
-        await self._begin()
-        told = False
-        while not self._stopping:
-            answers = self._wait()
-            if self._hurried and not told:
-                told = True
-                self._tell_stopping()
-            done = await self._tick(bool(answers))
+        loop, woken = asyncio.get_running_loop(), asyncio.Event()
+
+        def ring() -> None:
+            try:
+                loop.call_soon_threadsafe(woken.set)
+            except RuntimeError:  # closed meanwhile: who asks waits for the next background
+                return
+
+        self._bell.answer_to(ring)
+        others = [asyncio.create_task(task) for task in (self._look_round(), self._keep())]
+        await self._write(woken)
+        for task in others:
+            task.cancel()
+        await asyncio.wait(others)
+        await self._finish()
+
+    async def _write(self, woken: asyncio.Event) -> None:
+        urgent = False
+        while True:
+            answers = self._bell.asked()
+            writing = asyncio.ensure_future(
+                self._work.write(urgent=urgent or bool(answers), enough=lambda: self._pausing)
+            )
+            if answers:
+                # Who asks is at the end, perhaps: a storage that hangs must not keep the counts from the board.
+                await asyncio.wait([writing], timeout=_PATIENCE)
+                self._work.publish()
+            done = await writing
             for answer in answers:
                 answer.put(done)
-        await self._tick(True)
-        await self._end()
+            if self._leave():
+                return
+            urgent = await self._wait(woken)
+            if self._hurried:
+                self._work.stopping()
 
-    def _wait(self) -> list[Answer]:
-        """Sleep until the next pass; what is to be answered after it. The loop has nothing else to do."""
-        answers: list[Answer] = []
-        deadline = time.monotonic() + (min(_HURRY, self._interval) if self._hurried else self._interval)
-        while (left := deadline - time.monotonic()) > 0 and not self._stopping:
-            try:
-                request = self._wakes.get(timeout=left)
-            except Empty:
-                break
-            if request is not None:
-                answers.append(request)
-                deadline = 0.0
-            else:
-                deadline = min(deadline, time.monotonic() + _GATHER)
-        return answers
+    async def _wait(self, woken: asyncio.Event) -> bool:
+        """Sleep until the next pass; whether somebody woke us."""
+        interval = min(_HURRY, self._interval) if self._hurried else self._interval
+        try:
+            await asyncio.wait_for(woken.wait(), interval)
+        except TimeoutError:
+            return False
+        if not (self._ending or self._hurried or self._bell.waited_for):
+            await asyncio.sleep(_GATHER)
+        woken.clear()
+        return True
+
+    async def _look_round(self) -> None:
+        while True:
+            self._work.look_round()
+            await asyncio.sleep(_SHOW_HURRY if self._hurried else _SECOND)
+
+    async def _keep(self) -> None:
+        while True:
+            await self._work.keep()
+            await asyncio.sleep(_SECOND)
+
+    async def _finish(self) -> None:
+        if not self._pausing:
+            answers = self._bell.asked()
+            done = await self._work.write(urgent=True, enough=lambda: False)
+            for answer in answers:
+                answer.put(done)
+        self._work.publish()
+        await self._work.close()
+
+    def _leave(self) -> bool:
+        with self._lock:
+            self._left = self._ending
+            return self._left
+
+
+def _silent() -> None:
+    return

@@ -1,58 +1,130 @@
-"""The last write: from every hook that runs when a process ends."""
+"""The last write: from every hook that runs when a process ends.
+
+Hooks are the process's, so there is one of each, and runtimes come and go.
+"""
 
 import atexit
+import multiprocessing
 import multiprocessing.util
 import signal
 import threading
+import weakref
 from collections.abc import Callable
+from queue import Empty
+from time import monotonic
 from types import FrameType
-from typing import Any, Final
+from typing import Any, Final, Protocol
+
+from ._background import Answer
 
 _SIGNALS: Final = tuple(
     getattr(signal, name) for name in ("SIGTERM", "SIGQUIT", "SIGINT") if hasattr(signal, name)
 )
-Handler = Callable[[int, FrameType | None], Any]
+_LAST: Final = 1.0
+_LOOK_AGAIN: Final = 0.02
 
 
-class Exits:
-    """Calls `flush` at exit, at SIGTERM and SIGQUIT, and at SIGINT where it is not Python's; then what was there."""
+class Exiting(Protocol):
+    signals: bool
 
-    def __init__(self, stopping: Callable[[], None], flush: Callable[[], object], *, signals: bool) -> None:
-        self._stopping = stopping
-        self._flush = flush
-        self._signals = signals
-        self._ours: dict[int, Handler] = {}
-        atexit.register(flush)
-        multiprocessing.util.register_after_fork(self, Exits._in_child)
+    def hurry(self) -> None:
+        """The process begins to stop; called in a signal handler."""
 
-    def install(self) -> None:
-        """Chain our handlers before those that are there now; in other threads than the main one, do nothing."""
-        if not self._signals or threading.current_thread() is not threading.main_thread():
+    def ask(self) -> Answer | None:
+        """Ask for the last write; called in a signal handler. None where nothing runs."""
+
+    def last_write(self) -> None:
+        """Write, and wait for it for at most a second."""
+
+
+class _Hooks:
+    """The hooks of this process."""
+
+    def __init__(self) -> None:
+        self.runtimes: weakref.WeakSet[Exiting] = weakref.WeakSet()
+        self.next_look = 0.0
+        self._finalizer: multiprocessing.util.Finalize | None = None
+
+    def finalize(self) -> None:
+        """In a child of multiprocessing atexit does not run, but finalizers that were made in it do."""
+        known = self._finalizer
+        if multiprocessing.parent_process() is not None and not (known and known.still_active()):
+            self._finalizer = multiprocessing.util.Finalize(None, self.last_write, exitpriority=10)
+
+    def last_write(self) -> None:
+        for runtime in list(self.runtimes):
+            runtime.last_write()
+
+
+_hooks: Final = _Hooks()
+# First in, last out: at import, so that what others do at exit is still written.
+atexit.register(_hooks.last_write)
+multiprocessing.util.register_after_fork(_hooks, _Hooks.finalize)
+
+
+def watch(runtime: Exiting) -> None:
+    """Call this runtime at the end of the process, while it lives."""
+    _hooks.runtimes.add(runtime)
+
+
+def due() -> bool:
+    """Whether `install` may have something to do: cheap enough to be asked at each request."""
+    return monotonic() >= _hooks.next_look and threading.get_ident() == threading.main_thread().ident
+
+
+def install() -> None:
+    """Chain our handlers before those that are there now; in other threads than the main one that cannot be.
+
+    Servers set theirs late, and put back what was there: so this is called at construction and at each start.
+    """
+    _hooks.finalize()
+    if threading.get_ident() != threading.main_thread().ident:
+        return
+    _hooks.next_look = monotonic() + _LOOK_AGAIN
+    if not any(runtime.signals for runtime in list(_hooks.runtimes)):
+        return
+    for number in _SIGNALS:
+        previous = signal.getsignal(number)
+        # None came from C. Python's own SIGINT is left alone: asyncio replaces that one alone, and atexit
+        # runs there anyway.
+        if previous is None or previous is signal.SIG_IGN or isinstance(previous, _Chained):
+            continue
+        if number == signal.SIGINT and previous in (signal.default_int_handler, signal.SIG_DFL):
+            continue
+        signal.signal(number, _Chained(previous))
+
+
+def look_again() -> None:
+    """In a forked child: a server may reset all signals after this."""
+    _hooks.next_look = 0.0
+
+
+class _Chained:
+    """Our handler, before another."""
+
+    def __init__(self, previous: "Callable[[int, FrameType | None], Any] | int") -> None:
+        self._previous = previous
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        runtimes = [runtime for runtime in list(_hooks.runtimes) if runtime.signals]
+        for runtime in runtimes:
+            runtime.hurry()
+        if callable(self._previous):
+            self._previous(number, frame)
             return
-        for number in _SIGNALS:
-            previous = signal.getsignal(number)
-            # None came from C, and Python's own SIGINT is left alone: asyncio replaces that one alone,
-            # and atexit runs there anyway.
-            if previous is None or previous is signal.SIG_IGN or previous is self._ours.get(number):
-                continue
-            if number == signal.SIGINT and previous in (signal.default_int_handler, signal.SIG_DFL):
-                continue
-            self._chain(number, previous)
+        # The default action ends the process at once: first the last write.
+        deadline = monotonic() + _LAST
+        for answer in [runtime.ask() for runtime in runtimes]:
+            wait_for(answer, deadline - monotonic())
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
 
-    def _in_child(self) -> None:
-        # atexit does not run in a multiprocessing child; a finalizer does, if it was made in the child.
-        multiprocessing.util.Finalize(None, self._flush, exitpriority=10)
 
-    def _chain(self, number: int, previous: Any) -> None:
-        def handle(signum: int, frame: FrameType | None) -> None:
-            self._stopping()
-            if callable(previous):
-                previous(signum, frame)
-                return
-            # The default action ends the process at once: first the last write, bounded by one second.
-            self._flush()
-            signal.signal(signum, signal.SIG_DFL)
-            signal.raise_signal(signum)
-
-        signal.signal(number, handle)
-        self._ours[number] = handle
+def wait_for(answer: Answer | None, seconds: float) -> bool:
+    """Whether all was stored, as far as that is known in time."""
+    if answer is None:
+        return False
+    try:
+        return answer.get(timeout=max(seconds, 0.0))
+    except Empty:
+        return False

@@ -4,6 +4,8 @@ import os
 import weakref
 from typing import Protocol
 
+from ._exits import look_again
+
 
 class Forking(Protocol):
     def before_fork(self) -> None: ...
@@ -33,6 +35,7 @@ def _after_in_parent() -> None:
 
 
 def _after_in_child() -> None:
+    look_again()
     for runtime in list(_living):
         runtime.after_fork_in_child()
 

@@ -1,10 +1,13 @@
 """The runtime: start and stop, and what may be asked of it between."""
 
 import logging
+import os
+import sys
 import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
@@ -12,23 +15,28 @@ from obs_core import ConfigurationError, LogHandler, MetricFamily, Registry, Ret
 from obs_core.logger import Logger
 from obs_core.retention import DEFAULT_RETENTION
 
-from ._background import Background
-from ._exits import Exits
-from ._forks import watch
+from . import _exits, _forks
+from ._background import Answer, Background, Bell
+from ._board.alone import Alone
+from ._board.board import Board
 from ._status import Status
 from ._steps import Flush, FlushFailedError, History, Retention
 from ._stopping import Stopping
+from ._work import Metrics, RuntimeWork
 
 _STOP: Final = 2.0
+_LAST: Final = 1.0
 _FORK: Final = 0.05
-_running: "weakref.WeakSet[Registry]" = weakref.WeakSet()
+_running: "weakref.WeakKeyDictionary[Registry, weakref.ref[EmbeddedRuntime]]" = weakref.WeakKeyDictionary()
 
 
 class EmbeddedRuntime:
     """The one owner of the background in a process: it opens the storage, writes, and holds it to its bounds.
 
-    `start()` and `stop()` are idempotent and thread-safe; `with` and `async with` do both. Failures of the storage
-    never reach the host: they are counted, said once a minute on stderr, and tried again.
+    Metrics are those of the whole service: its workers meet in the folder `board`, by default beside the storage's
+    file (`obs.db-live`); a storage without a file is one process. `service` tells services on one database apart, by
+    a label of that name. `start()` and `stop()` are idempotent and thread-safe; `with` and `async with` do both.
+    Failures of the storage never reach the host: they are counted, said once a minute on stderr, and tried again.
     """
 
     def __init__(
@@ -36,6 +44,8 @@ class EmbeddedRuntime:
         storage: Storage,
         *,
         registry: Registry | None = None,
+        service: str = "",
+        board: str | os.PathLike[str] | None = None,
         log_retention: RetentionPolicy = DEFAULT_RETENTION,
         metrics_retention: RetentionPolicy = DEFAULT_RETENTION,
         flush_interval: float = 1.0,
@@ -50,39 +60,48 @@ class EmbeddedRuntime:
         self.registry = Registry() if registry is None else registry
         self.storage = storage
         self.handler = LogHandler()
-        self._status = Status(self.handler, monotonic)
+        self.signals = signals
         self._log_level = log_level
         self._interval = flush_interval
-        self._clock, self._monotonic = clock, monotonic
-        self._flush = Flush(storage, self.handler, self._status)
-        self._history = History(storage, self.collect, history_interval)
-        self._retention = Retention(storage, log_retention, metrics_retention, self._status)
-        self._lock = threading.RLock()
-        self._background: Background | None = None
-        self._paused = False
-        self._opened = False
+        self._status = Status(self.handler, monotonic)
         self._stopping = Stopping(self.report)
-        self._exits = Exits(self._hurry, self._flush_at_exit, signals=signals)
-        self._exits.install()
-        self.handler.on_urgent = self._wake
-        watch(self)
+        self._metrics = Metrics(self.registry, self._status, self._workers(service, board))
+        steps = (
+            Flush(storage, self.handler, self._status),
+            History(storage, self.collect, history_interval),
+            Retention(storage, log_retention, metrics_retention, self._status),
+        )
+        self._work = RuntimeWork(
+            storage, self._metrics, self._status, steps, self._stopping, self._capture, (clock, monotonic)
+        )
+        self._lock = threading.RLock()
+        self._locked = False
+        self._bell = Bell()
+        self._background: Background | None = None
+        self._last: Background | None = None
+        self.handler.on_urgent = self._bell.ring
+        _forks.watch(self)
+        _exits.watch(self)
+        _exits.install()
 
     def start(self) -> None:
         """Begin to capture and to write. Raises `ConfigurationError` where another runtime runs on this registry."""
+        if self._background is not None and not _exits.due():
+            return
         with self._lock:
-            self._exits.install()
+            _exits.install()
             if self._background is not None:
                 return
-            if self.registry in _running:
+            other = _running.get(self.registry, lambda: None)()
+            if other is not None and other is not self:
                 raise ConfigurationError(
                     "another runtime runs on this registry: stop it, or give each its own"
                 )
-            _running.add(self.registry)
-            self.registry.include(self._status.registry)
+            _running[self.registry] = weakref.ref(self)
             self.handler.closed = False
             self._stopping.again()
-            self._capture()
             self._begin()
+            self._capture()
 
     def stop(self) -> None:
         """Write what is queued, close the storage, end the background; takes at most 2 s."""
@@ -94,12 +113,11 @@ class EmbeddedRuntime:
             logging.getLogger().removeHandler(self.handler)
             self.handler.closed = True
             background.stop(_STOP)
-            _running.discard(self.registry)
+            _running.pop(self.registry, None)
 
     def flush(self, timeout: float = 10.0) -> None:
         """Return when all that was recorded before is stored. Raises `ObsError` where it is not after `timeout` s."""
-        background = self._background
-        if background is None or not background.flush(timeout):
+        if not _exits.wait_for(self.ask(), timeout):
             raise FlushFailedError(
                 "not all could be stored: it is kept and tried again; is the runtime started?"
             )
@@ -109,10 +127,8 @@ class EmbeddedRuntime:
         return self.handler.logger(name)
 
     def collect(self) -> Sequence[MetricFamily]:
-        """Every family of the service at this instant, by name."""
-        return sorted(
-            [*self.registry.collect(), *self._status.collect()], key=lambda family: family.metadata.name
-        )
+        """Every family of the service at this instant, by name. Raises where the totals cannot be known."""
+        return self._metrics.collect()
 
     def on_stopping(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Have `callback` called once when the process begins to stop; what is returned takes it back."""
@@ -122,24 +138,47 @@ class EmbeddedRuntime:
         """Take note of a failure of ours; never raises."""
         self._status.report(step, error)
 
+    def hurry(self) -> None:
+        """A signal says that the process begins to stop; safe in its handler."""
+        background = self._background
+        if background is not None:
+            background.hurry()
+
+    def ask(self) -> Answer | None:
+        """Ask for a write of all that is queued; safe in signal handlers. None where nothing runs."""
+        return None if self._background is None else self._bell.ask()
+
+    def last_write(self) -> None:
+        """At the end of the process: write and publish, within about a second."""
+        _exits.wait_for(self.ask(), _LAST)
+        if self._last is not None:
+            self._work.publish()
+
     def before_fork(self) -> None:
         """Stop the thread, so that no lock of its is copied; waits at most 50 ms."""
-        self._paused = self._background is not None
+        # Whoever starts or stops meanwhile has no half done thing copied, if it is quick.
+        self._locked = self._lock.acquire(timeout=_FORK)
         if self._background is not None:
-            self._background.stop(_FORK)
+            self._background.pause(_FORK)
 
     def after_fork_in_parent(self) -> None:
-        if self._paused:
+        """Go on."""
+        if self._background is not None and not self._background.resume():
             self._begin()
+        if self._locked:
+            self._lock.release()
 
     def after_fork_in_child(self) -> None:
         """Be a new process: what is queued and counted is the parent's."""
         self._lock = threading.RLock()
+        self._bell = Bell()
+        self.handler.on_urgent = self._bell.ring
         self.handler.queue.clear()
-        self._flush.forget()
+        self._work.after_fork_in_child()
+        self._metrics.after_fork_in_child()
         self._stopping.forget()
-        self.registry.reset()
-        if self._paused:
+        self._last = None
+        if self._background is not None:
             self._begin()
 
     def __enter__(self) -> Self:
@@ -159,68 +198,31 @@ class EmbeddedRuntime:
     ) -> None:
         self.__exit__(kind, error, traceback)
 
+    def _workers(self, service: str, board: str | os.PathLike[str] | None) -> Board | Alone:
+        path = self.storage.path
+        if board is not None:
+            folder = Path(board)
+        elif path is not None:
+            folder = path.with_name(f"{path.name}-live")
+        # There is no flock on Windows: one process for each database.
+        if sys.platform == "win32" or (board is None and path is None):
+            return Alone(service=service)
+        return Board(folder, service=service, on_conflict=self._status.conflict)
+
     def _begin(self) -> None:
-        self._background = Background(
-            self._tick, self._open, self._close, self._stopping.begin, self._interval
-        )
+        """Start a background, behind the one before where that still has something to finish."""
+        self._background = Background(self._work, self._bell, self._interval, self._last)
+        self._last = self._background
         self._background.start()
 
     def _capture(self) -> None:
-        """Be on the root logger, whose level is set only where nobody has set one."""
+        """Be on the root logger, also after a dictConfig; its level is set only where nobody has set one."""
         root = logging.getLogger()
+        if self.handler.closed or self.handler in root.handlers:
+            return
         if root.level == logging.WARNING and not root.handlers:
             root.setLevel(self._log_level)
-        if self.handler not in root.handlers:
-            root.addHandler(self.handler)
-
-    async def _open(self) -> None:
-        try:
-            await self.storage.__aenter__()
-            self._opened = True
-            self._status.degraded.set(0)
-        except Exception as error:  # the host starts in any case
-            self._status.degraded.set(1)
-            self._status.report("open the storage", error)
-
-    async def _close(self) -> None:
-        if self._opened:
-            self._opened = False
-            try:
-                await self.storage.__aexit__(None, None, None)
-            except Exception as error:  # the host stops in any case
-                self._status.report("close the storage", error)
-
-    async def _tick(self, urgent: bool) -> bool:
-        """One pass. What a dictConfig removed is put back, and what could not be opened is tried again."""
-        now, wall = self._monotonic(), self._clock()
-        if not self._opened:
-            await self._open()
-        if not self._opened:
-            return False
-        if not self.handler.closed:
-            self._capture()
-        done = await self._flush.tick(now, urgent=urgent)
-        for name, step in (("history", self._history), ("retention", self._retention)):
-            try:
-                await step.tick(now, wall)
-            except Exception as error:  # a failing step never kills the loop
-                self._status.report(name, error)
-        return done
-
-    def _wake(self) -> None:
-        background = self._background
-        if background is not None:
-            background.wake()
-
-    def _hurry(self) -> None:
-        background = self._background
-        if background is not None:
-            background.hurry()
-
-    def _flush_at_exit(self) -> None:
-        background = self._background
-        if background is not None:
-            background.flush(1.0)
+        root.addHandler(self.handler)
 
 
 if TYPE_CHECKING:

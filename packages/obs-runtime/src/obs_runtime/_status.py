@@ -4,14 +4,19 @@ import sys
 import time
 from collections.abc import Callable
 
-from obs_core import LogHandler, MetricFamily, MetricMetadata, Registry
+from obs_core import Counter, LogHandler, MetricFamily, MetricMetadata, Registry
 from obs_core.encoders import series_key
 
 _MINUTE = 60.0
+_ENTRIES = MetricMetadata("obs_log_entries", "counter", "Log entries taken over.")
+_DROPPED = MetricMetadata("obs_log_entries_dropped", "counter", "Log entries that were dropped, by reason.")
 
 
 class Status:
     """Counts failures by step, and keeps the gauges of the storage."""
+
+    _seen: int
+    _by_storage: int
 
     def __init__(self, handler: LogHandler, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.registry = Registry()
@@ -27,28 +32,55 @@ class Status:
         self.degraded = self.registry.gauge(
             "obs_storage_degraded", "1 while nothing can be stored: history is not written.", aggregate="max"
         )
+        self._conflicts = self.registry.counter(
+            "obs_metric_conflicts_total",
+            "Workers whose metric is of another kind than the newest worker's, and left out.",
+            labels=("metric",),
+        )
         self._errors = self.registry.counter(
             "obs_storage_errors_total", "Failures of ours, by what was being done.", labels=("operation",)
         )
 
+        self.refused = Counter()
+        self._start_counting()
+
     def collect(self) -> list[MetricFamily]:
-        """The counts that the handler keeps by itself."""
-        dropped = self._handler.queue.dropped()
+        """All of them, with the counts that the handler keeps by itself."""
+        dropped = self._dropped()
         keys = [series_key("obs_log_entries_dropped_total", {"reason": reason}) for reason in dropped]
+        accepted = [float(self._handler.accepted)]
         return [
-            MetricFamily(
-                MetricMetadata("obs_log_entries", "counter", "Log entries taken over."),
-                ["obs_log_entries_total"],
-                [float(self._handler.accepted)],
-            ),
-            MetricFamily(
-                MetricMetadata(
-                    "obs_log_entries_dropped", "counter", "Log entries that were dropped, by reason."
-                ),
-                keys,
-                [float(count) for count in dropped.values()],
-            ),
+            *self.registry.collect(),
+            MetricFamily(_ENTRIES, ["obs_log_entries_total"], accepted, created=self._created),
+            MetricFamily(_DROPPED, keys, list(dropped.values()), created=self._created),
         ]
+
+    def attribute_drops(self) -> None:
+        """Say of what the queue had no room for since the last call why that was."""
+        full = self._handler.queue.dropped()["queue_full"]
+        if self.degraded.values()[0]:
+            self._by_storage += full - self._seen
+        self._seen = full
+
+    def after_fork_in_child(self) -> None:
+        """Count from zero: what was counted is the parent's."""
+        self.registry.reset()
+        self.refused.reset()
+        self._start_counting()
+
+    def _start_counting(self) -> None:
+        self._created = time.time()
+        self._seen = self._by_storage = 0
+
+    def _dropped(self) -> dict[str, float]:
+        self.attribute_drops()
+        counts = self._handler.queue.dropped()
+        counts["queue_full"] -= self._by_storage
+        return {**counts, "storage": self._by_storage, "refused": self.refused.values()[0]}
+
+    def conflict(self, metric: str) -> None:
+        """A worker has this metric as another kind."""
+        self._conflicts.labels(metric).inc()
 
     def report(self, step: str, error: BaseException) -> None:
         """Count a failure; one line a minute for each step. Never raises."""

@@ -21,6 +21,7 @@ from obs_core.retention import Deletion, Facts, TrustedClock, plan_retention
 from ._status import Status
 
 BATCH = 1000
+BATCH_BYTES = 8_000_000
 _BACK_OFF = (1.0, 2.0, 5.0, 10.0)
 
 
@@ -35,30 +36,65 @@ class Flush:
         self._failures = 0
         self._not_before = 0.0
 
-    async def tick(self, now: float, *, urgent: bool = False) -> bool:
-        """Write until the queue is empty; False where something is left. `now` is monotonic."""
-        if now < self._not_before and not urgent:
+    def backs_off(self, now: float) -> bool:
+        """Whether it is too early to try again; `now` is monotonic."""
+        return now < self._not_before
+
+    def failed(self, now: float) -> None:
+        """Wait longer each time."""
+        self._not_before = now + _BACK_OFF[min(self._failures, len(_BACK_OFF) - 1)]
+        self._failures += 1
+
+    async def tick(
+        self, now: float, *, urgent: bool = False, enough: Callable[[], bool] = lambda: False
+    ) -> bool:
+        """Write until the queue is empty or it is `enough`; False where something is left. `now` is monotonic."""
+        if self.backs_off(now) and not urgent:
             return False
         while self._kept or len(self._handler.queue):
-            self._kept = self._kept or self._handler.drain(BATCH)
+            self._kept = self._kept or self._handler.drain(self._limit())
             begun = perf_counter()
             try:
-                await self._storage.logs.write(self._kept)
+                await self._write()
             except Exception as error:  # a failing step never kills the loop
                 self._status.report("write logs", error)
                 self._status.degraded.set(1)
-                self._not_before = now + _BACK_OFF[min(self._failures, len(_BACK_OFF) - 1)]
-                self._failures += 1
+                self.failed(now)
                 return False
             self._kept = []
-            self._failures = 0
+            self._failures, self._not_before = 0, 0.0
             self._status.flushes.observe(perf_counter() - begun)
             self._status.degraded.set(0)
-        return True
+            if enough():
+                break
+        return not self._kept and not len(self._handler.queue)
 
     def forget(self) -> None:
         """As a forked child does: its parent writes the batch."""
         self._kept = []
+        self._failures, self._not_before = 0, 0.0
+
+    async def _write(self) -> None:
+        try:
+            await self._storage.logs.write(self._kept)
+        except (TypeError, ValueError, OverflowError):
+            # Not the storage but an entry is at fault: the others must not be lost with it, nor wait for ever.
+            await self._write_apart()
+
+    async def _write_apart(self) -> None:
+        while self._kept:
+            try:
+                await self._storage.logs.write(self._kept[:1])
+            except (TypeError, ValueError, OverflowError) as error:
+                self._status.refused.inc()
+                self._status.report("write logs", error)
+            self._kept = self._kept[1:]
+
+    def _limit(self) -> int:
+        """How many entries make a batch: bounded in bytes too, since it is held beside the queue."""
+        queue = self._handler.queue
+        average = queue.size // max(len(queue), 1)
+        return max(1, min(BATCH, BATCH_BYTES // max(average, 1)))
 
 
 class History:

@@ -11,6 +11,8 @@ Report = Callable[[str, BaseException], None]
 class Stopping:
     """Callbacks that are each called once, when `begin` is; later ones at once."""
 
+    _callbacks: dict[int, Callable[[], None]]
+
     def __init__(self, report: Report) -> None:
         self._report: Final = report
         self.forget()
@@ -45,7 +47,7 @@ class Stopping:
         self._lock = Lock()
         self._numbers = count()
         self._begun = False
-        self._callbacks: dict[int, Callable[[], None]] = {}
+        self._callbacks = {}
 
     def _remove(self, number: int) -> None:
         with self._lock:

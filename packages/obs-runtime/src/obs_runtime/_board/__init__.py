@@ -1,0 +1,1 @@
+"""The board: where the workers of a service show each other what they count."""

@@ -1,0 +1,172 @@
+"""What the background does, apart from the thread and its waiting; nothing of it raises."""
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final
+
+from obs_core import MetricFamily, Registry, Storage
+
+from ._background import Work
+from ._board._errors import BoardError
+from ._board.alone import Alone
+from ._board.board import Board
+from ._status import Status
+from ._steps import Flush, History, Retention
+from ._stopping import Stopping
+
+_BUSY: Final = 0.5
+
+
+class Metrics:
+    """This worker's own families, and those of the service."""
+
+    def __init__(self, registry: Registry, status: Status, workers: "Board | Alone") -> None:
+        self._registry = registry
+        self._status = status
+        self.workers = workers
+        self._lock = threading.RLock()
+
+    def own(self) -> list[MetricFamily]:
+        """What this worker counts, and what the runtime says of itself."""
+        return [*self._registry.collect(), *self._status.collect()]
+
+    def publish(self, timeout: float = -1) -> None:
+        """Show what this worker counts. Raises what the board raises, or `TimeoutError` behind another thread."""
+        # Together, so that older values are never shown over newer ones.
+        if not self._lock.acquire(timeout=timeout):
+            raise TimeoutError("another thread is publishing")
+        try:
+            self.workers.publish(self.own())
+        finally:
+            self._lock.release()
+
+    def collect(self) -> Sequence[MetricFamily]:
+        """Every family of the service at this instant, by name. Raises where the totals cannot be known."""
+        try:
+            self.publish()
+        except (OSError, BoardError):
+            workers = self.workers
+            if isinstance(workers, Alone) or workers.joined or not workers.unreachable():
+                raise
+            # Nobody else can be on it either: this process is the service.
+            alone = Alone(service=workers.service)
+            alone.publish(self.own())
+            return alone.collect()
+        return self.workers.collect()
+
+    def after_fork_in_child(self) -> None:
+        self._lock = threading.RLock()
+        self._registry.reset()
+        self._status.after_fork_in_child()
+        self.workers.after_fork_in_child()
+
+
+class RuntimeWork:
+    """One runtime's work: the storage's, and the board's."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        metrics: Metrics,
+        status: Status,
+        steps: tuple[Flush, History, Retention],
+        stopping: Stopping,
+        capture: Callable[[], None],
+        clocks: tuple[Callable[[], float], Callable[[], float]],
+    ) -> None:
+        self._storage = storage
+        self._metrics = metrics
+        self._status = status
+        self._flush, self._history, self._retention = steps
+        self._stopping = stopping
+        self._capture = capture
+        self._clock, self._monotonic = clocks
+        self._opened = False
+
+    async def write(self, *, urgent: bool, enough: Callable[[], bool]) -> bool:
+        """One pass over the queue. What could not be opened is tried again."""
+        now = self._monotonic()
+        if not self._opened and not await self._open(now, urgent=urgent):
+            return False
+        return await self._flush.tick(now, urgent=urgent, enough=enough)
+
+    async def keep(self) -> None:
+        """One pass of what one worker does for all, if it is this one."""
+        if not self._opened or not self._holds_lease():
+            return
+        now, wall = self._monotonic(), self._clock()
+        for name, step in (("history", self._history), ("retention", self._retention)):
+            try:
+                await step.tick(now, wall)
+            except Exception as error:  # a failing step never kills the loop
+                self._status.report(name, error)
+                self._let_go()
+
+    async def close(self) -> None:
+        """Close the storage, and let another worker keep it."""
+        self._let_go()
+        if self._opened:
+            self._opened = False
+            try:
+                await self._storage.__aexit__(None, None, None)
+            except Exception as error:  # the host stops in any case
+                self._status.report("close the storage", error)
+
+    def publish(self) -> None:
+        """Show this worker's values, unless the host stands still inside a publication of its own."""
+        try:
+            self._metrics.publish(_BUSY)
+        except Exception as error:  # what was shown before stands
+            self._status.report("publish", error)
+
+    def look_round(self) -> None:
+        """What is done each second."""
+        self._capture()
+        self._status.attribute_drops()
+        self.publish()
+        workers = self._metrics.workers
+        if isinstance(workers, Board) and workers.joined and self._holds_lease():
+            try:
+                workers.fold()
+            except Exception as error:  # it is tried again, and until then the dead are counted as they are
+                self._status.report("fold", error)
+
+    def stopping(self) -> None:
+        self._stopping.begin()
+
+    def after_fork_in_child(self) -> None:
+        """What is open is the parent's."""
+        self._opened = False
+        self._flush.forget()
+
+    async def _open(self, now: float, *, urgent: bool) -> bool:
+        if self._flush.backs_off(now) and not urgent:
+            return False
+        try:
+            await self._storage.__aenter__()
+        except Exception as error:  # the host starts in any case
+            self._flush.failed(now)
+            self._status.degraded.set(1)
+            self._status.report("open the storage", error)
+            return False
+        self._opened = True
+        self._status.degraded.set(0)
+        return True
+
+    def _holds_lease(self) -> bool:
+        workers = self._metrics.workers
+        if not isinstance(workers, Board):
+            return True
+        try:
+            return workers.joined and workers.lease.hold()
+        except OSError as error:
+            self._status.report("lease", error)
+            return False
+
+    def _let_go(self) -> None:
+        if isinstance(self._metrics.workers, Board):
+            self._metrics.workers.lease.let_go()
+
+
+if TYPE_CHECKING:
+    _: type[Work] = RuntimeWork
