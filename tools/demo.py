@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 
 import composed
 import traffic
@@ -149,7 +150,8 @@ def serve(command: list[str], host: str, port: int, folder: Path, *, visited: bo
     customers = Thread(target=traffic.send, args=(host, port, quiet), daemon=True)
     with stop_signals(stopping):
         # In a group of its own, so that Ctrl-C reaches it once: through us, after the traffic has ended.
-        server = subprocess.Popen(command, env={**os.environ, "OBS_DATA": str(folder)}, process_group=0)
+        apart: dict[str, Any] = {"process_group": 0} if os.name == "posix" else {}
+        server = subprocess.Popen(command, env={**os.environ, "OBS_DATA": str(folder)}, **apart)
         try:
             wait_until_up(server, host, port, stopping)
             if server.poll() is None and not stopping.is_set():

@@ -31,6 +31,8 @@ from workspace import (
 
 PYTHON = re.compile(r"py(\d)(\d+)(t?)$")
 E2E = "e2e"
+SYSTEMS = ("linux", "macos", "windows")
+ELSEWHERE = "py313-newest"
 # What is at the top of the repository and concerns no test.
 WORDS = ("README.md", "LICENSE", ".gitignore", ".github/CONTRIBUTING.md", ".github/SECURITY.md")
 
@@ -91,7 +93,12 @@ def touched(paths: Iterable[str]) -> set[str]:
 
 
 def changed_since(revision: str) -> list[str]:
-    """The files that differ between this revision's fork point and the working tree."""
+    """The files that differ between this revision's fork point and the working tree.
+
+    A revision that is not here (the first push of a branch, a forced one) says nothing: then it is every file.
+    """
+    if subprocess.run(["git", "cat-file", "-e", f"{revision}^{{commit}}"], cwd=TOP, check=False).returncode:
+        return _git("ls-files").splitlines()
     base = _git("merge-base", revision, "HEAD").strip()
     return _git("diff", "--name-only", base).splitlines()
 
@@ -103,18 +110,29 @@ def _git(*arguments: str) -> str:
     return done.stdout
 
 
-def jobs(touched_names: set[str]) -> dict[str, Any]:
-    """What a workflow needs to know: a job for each package and environment, and whether to run the suite over all."""
-    include = []
-    for package in packages():
-        if package not in touched_names:
-            continue
-        for name in environments(package):
-            found = PYTHON.match(name.split("-")[0])
-            if found:
-                version = f"{found.group(1)}.{found.group(2)}{found.group(3)}"
-                include.append({"package": package, "environment": name, "python": version})
-    return {"packages": sorted(touched_names - {E2E}), "e2e": E2E in touched_names, "include": include}
+def jobs_on(touched_names: set[str], system: str) -> list[dict[str, str]]:
+    """A job for each touched package and environment: all on Linux, elsewhere the newest of one Python."""
+    return [
+        {"package": package, "environment": name, "python": python_number(name)}
+        for package in packages()
+        if package in touched_names
+        for name in environments(package)
+        if PYTHON.match(name.split("-")[0]) and (system == "linux" or name == ELSEWHERE)
+    ]
+
+
+def python_number(environment: str) -> str:
+    """`py314t-newest` needs Python 3.14t."""
+    return PYTHON.sub(r"\1.\2\3", environment.split("-", maxsplit=1)[0])
+
+
+def plan(touched_names: set[str]) -> dict[str, Any]:
+    """What a workflow needs to know: jobs for each system, and whether to run the suite over all."""
+    return {
+        "packages": sorted(touched_names - {E2E}),
+        "e2e": E2E in touched_names,
+        **{system: jobs_on(touched_names, system) for system in SYSTEMS},
+    }
 
 
 def main(arguments: list[str]) -> int:
@@ -125,12 +143,15 @@ def main(arguments: list[str]) -> int:
     change = commands.add_parser("changed")
     change.add_argument("paths", nargs="*")
     change.add_argument("--since", help="a revision: what changed since it")
+    change.add_argument("--github", action="store_true", help="one NAME=JSON a line, for GITHUB_OUTPUT")
     options = parser.parse_args(arguments)
     if options.command == "environments":
         print("\n".join(environments(*chosen([options.package]))))
     else:
         paths = [*options.paths, *(changed_since(options.since) if options.since else [])]
-        print(json.dumps(jobs(touched(paths))))
+        found = plan(touched(paths))
+        lines = [f"{name}={json.dumps(value)}" for name, value in found.items()]
+        print("\n".join(lines) if options.github else json.dumps(found))
     return 0
 
 

@@ -62,19 +62,38 @@ def test_newer_django_is_not_asked_of_a_python_that_it_does_not_support():
     ]
 
 
-def test_ci_gets_json_with_a_job_for_each_environment():
-    done = subprocess.run(
-        [sys.executable, "tools/matrix.py", "changed", "packages/obs-django/README.md"],
-        cwd=TOP,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    jobs = json.loads(done.stdout)
-    assert jobs["packages"] == ["obs-django"]
-    assert jobs["e2e"] is True
-    assert {job["package"] for job in jobs["include"]} == {"obs-django"}
-    assert {"3.11", "3.14", "3.14t"} <= {job["python"] for job in jobs["include"]}
+def output(*arguments):
+    command = [sys.executable, "tools/matrix.py", *arguments]
+    return subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=True).stdout
+
+
+def test_ci_gets_json_with_a_job_for_each_environment_of_what_is_touched():
+    plan = json.loads(output("changed", "packages/obs-django/README.md"))
+    assert plan["packages"] == ["obs-django"]
+    assert plan["e2e"] is True
+    assert {job["package"] for job in plan["linux"]} == {"obs-django"}
+    assert {job["python"] for job in plan["linux"]} == {"3.11", "3.12", "3.13", "3.14", "3.14t"}
+    assert len(plan["macos"]) == len(plan["windows"]) == 1
+
+
+def test_the_whole_matrix_fits_into_what_a_workflow_may_have():
+    plan = matrix.plan({*packages(), "e2e"})
+    assert {job["package"] for job in plan["linux"]} == set(packages())
+    assert len(plan["linux"]) <= 256
+
+
+def test_a_workflow_reads_one_value_a_line():
+    lines = dict(line.split("=", 1) for line in output("changed", "--github", "LICENSE").splitlines())
+    assert lines == {"packages": "[]", "e2e": "false", "linux": "[]", "macos": "[]", "windows": "[]"}
+
+
+def test_a_revision_that_is_not_here_touches_everything():
+    plan = json.loads(output("changed", "--since", "0" * 40))
+    assert set(plan["packages"]) == set(packages())
+
+
+def test_what_changed_since_now_is_nothing_that_was_committed():
+    assert not set(matrix.changed_since("HEAD")) - set(matrix.changed_since("HEAD~1"))
 
 
 def test_the_python_that_runs_this_is_found():
