@@ -11,6 +11,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 
 from obs_asgi import ObsApp, ObsMiddleware
 from obs_core import MemoryStorage
+from obs_core.encoders import parse_series_key
 from obs_runtime import EmbeddedRuntime
 from obs_storage_sqlite import SQLiteStorage
 
@@ -256,7 +257,8 @@ async def answered(app, *received: str, broken: bool = False) -> None:
         if broken:
             raise OSError("the client is gone")
 
-    await app(dict(HTTP), receive, send)
+    spec_version = "2.4" if broken else "2.3"  # from 2.4 on, sending to nobody raises
+    await app({**HTTP, "asgi": {"version": "3.0", "spec_version": spec_version}}, receive, send)
 
 
 @pytest.mark.asyncio
@@ -294,3 +296,30 @@ async def test_who_leaves_after_the_end_has_had_the_answer(runtime):
 
     await answered(ObsMiddleware(patient, runtime), "http.disconnect")
     assert counts(runtime) == {series(): 1}
+
+
+@pytest.mark.asyncio
+async def test_sizes_are_measured_where_they_are_asked_for(runtime):
+    async def echo(request):
+        return PlainTextResponse(2 * await request.body())
+
+    async def deaf(request):
+        return PlainTextResponse(b"")
+
+    routes = [Route("/echo", echo, methods=["POST"]), Route("/deaf", deaf, methods=["POST"])]
+    async with client_of(ObsMiddleware(Starlette(routes=routes), runtime, sizes=True)) as client:
+        await client.post("/echo", content=b"x" * 50)
+        await client.post("/deaf", content=b"x" * 7000)
+    sizes = {
+        (name, labels["http_route"]): value
+        for family in runtime.collect()
+        for key, value in zip(family.keys, family.values, strict=True)
+        for name, labels in (parse_series_key(key),)
+        if name.endswith("_body_size_bytes_sum")
+    }
+    assert sizes == {
+        ("http_server_request_body_size_bytes_sum", "/echo"): 50,
+        ("http_server_response_body_size_bytes_sum", "/echo"): 100,
+        ("http_server_request_body_size_bytes_sum", "/deaf"): 7000,
+        ("http_server_response_body_size_bytes_sum", "/deaf"): 0,
+    }

@@ -1,6 +1,7 @@
 import base64
 import gzip
 import json
+import os
 
 import msgspec
 import pytest
@@ -384,3 +385,38 @@ def test_without_a_traceparent_the_request_is_a_trace_of_its_own():
     with request_context({"traceparent": "00-nothing"}) as context:
         assert len(context.trace_id) == 32
         assert current_context()["span_id"] == ""
+
+
+def test_bodies_are_measured_where_that_is_asked_for():
+    plain, sized = Registry(), Registry()
+    RequestMetrics(plain).sized("GET", "/", 200, "http", 1, 2)
+    RequestMetrics(sized, sizes=True).sized("BREW", "", 500, "http", 1, 2)
+    assert not any("body_size" in family.metadata.name for family in plain.collect())
+    sums = {
+        key: value
+        for family in sized.collect()
+        for key, value in zip(family.keys, family.values, strict=True)
+        if "_size_bytes_sum" in key
+    }
+    assert list(sums.values()) == [1, 2]
+    assert all('http_request_method="_OTHER",http_route="_unmatched"' in key for key in sums)
+
+
+def test_what_clients_make_up_does_not_fill_the_memory():
+    metrics = RequestMetrics(Registry())
+    for number in range(100):
+        metrics.started(f"M{number}", "http")
+        metrics.finished(f"M{number}", "", 405, "http", 0.01)
+    assert metrics._kinds == {}
+
+
+def test_a_forked_child_does_not_repeat_the_identifiers_of_its_parent():
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(writing, request_context({}).request_id.encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(reading, 32).decode() != request_context({}).request_id
+    os.close(reading)
+    os.close(writing)

@@ -27,17 +27,26 @@ class RouteTemplates:
 
     def __call__(self, scope: Any, root_path: str) -> str:
         """`root_path` is that of the scope before the application changed it."""
-        endpoint = scope.get("endpoint")
+        get = scope.get
+        endpoint = get("endpoint")
         if endpoint is None:
             return ""
-        mounted = scope.get("root_path", "")[len(root_path) :]
-        if mounted and len(scope.get("app_root_path", "")) > len(root_path):
-            # The application itself set a root path before its first mount.
-            mounted = scope["root_path"][len(scope["app_root_path"]) :]
-        route, path = _taken(scope, endpoint)
-        if path is None:
-            return self._searched(scope, mounted, endpoint)
-        return f"{self._prefix(mounted, route)}{path}" if mounted else path
+        mounted = get("root_path", "")
+        # Where the application itself set a root path before its first mount, that one counts.
+        mounted = (
+            mounted[max(len(root_path), len(get("app_root_path", ""))) :] if mounted != root_path else ""
+        )
+        fastapi = get("fastapi")
+        if fastapi is not None:
+            context = fastapi.get("effective_route_context")
+            if context is not None and getattr(context, "endpoint", None) is endpoint:
+                path: str = context.path_format
+                return f"{self._prefix(mounted, context.original_route)}{path}" if mounted else path
+        route = get("route")
+        if route is not None and getattr(route, "endpoint", None) is endpoint:
+            path = route.path_format
+            return f"{self._prefix(mounted, route)}{path}" if mounted else path
+        return self._searched(scope, mounted, endpoint)
 
     def _prefix(self, mounted: str, route: Any) -> str:
         """The template of the mounts above a route, from a cache since real paths have no end."""
@@ -66,17 +75,6 @@ class RouteTemplates:
                 if getattr(route, "endpoint", None) is endpoint and route.path_regex.match(below):
                     return f"{prefix}{route.path_format}"
         return ""
-
-
-def _taken(scope: Any, endpoint: Any) -> tuple[Any, str | None]:
-    """The route that the scope tells of and its path, if that is the one of the endpoint."""
-    route = scope.get("route")
-    if route is None or getattr(route, "endpoint", None) is not endpoint:
-        return None, None
-    context = scope.get("fastapi", {}).get("effective_route_context")
-    if context is not None and getattr(context, "original_route", None) is route:
-        return route, context.path_format
-    return route, route.path_format
 
 
 def _flat(routes: Sequence[Any]) -> Iterator[tuple[Any, Any]]:

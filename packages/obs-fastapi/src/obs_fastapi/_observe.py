@@ -25,14 +25,16 @@ def observe(
     metrics_access: HostAccess | None = None,
     exclude: Iterable[str] = (),
     server_logs: bool = True,
+    sizes: bool = False,
 ) -> None:
     """Give an application `/metrics` and `/logs` below `prefix`, request metrics, context, and the runtime's life.
 
     Everything else may be added to the application before or after: ours stays outermost, and our paths are found
     first. `access` and `metrics_access` may be a dependency, `Depends(...)`, which raises for whom it does not let in;
     then the endpoints are routes of the application, below its middleware. Paths in `exclude` are not measured;
-    `server_logs` captures the loggers of uvicorn and gunicorn. Raises `ConfigurationError` where nobody could ever be
-    let in, where the application runs already, or is observed twice.
+    `server_logs` captures the loggers of uvicorn and gunicorn, `sizes` measures the bodies of requests and responses.
+    Raises `ConfigurationError` where nobody could ever be let in, where the application runs already, or is observed
+    twice.
     """
     if app.middleware_stack is not None:
         raise ConfigurationError(
@@ -61,6 +63,7 @@ def observe(
             route=RouteTemplates(lambda: app.routes),
             exclude=exclude,
             server_logs=server_logs,
+            sizes=sizes,
         )
 
     # Called once, at the first event, when all middleware has been added.

@@ -4,8 +4,15 @@ from ._access import Access
 from ._endpoints import Endpoints
 from ._messages import Request, Response
 from ._parameters import MAX_LIMIT, MAX_TEXT, parse_parameters
-from ._request_context import REQUEST_ID_HEADER, RequestContext, request_context
-from ._request_metrics import RequestMetrics
+from ._request_context import (
+    REQUEST_ID_HEADER,
+    RequestContext,
+    enter,
+    leave,
+    request_attributes,
+    request_context,
+)
+from ._request_metrics import Kind, RequestMetrics
 
 __all__ = [
     "MAX_LIMIT",
@@ -13,10 +20,14 @@ __all__ = [
     "REQUEST_ID_HEADER",
     "Access",
     "Endpoints",
+    "Kind",
     "Request",
     "RequestContext",
     "RequestMetrics",
     "Response",
+    "enter",
+    "leave",
     "parse_parameters",
+    "request_attributes",
     "request_context",
 ]

@@ -1,0 +1,165 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = [
+#     "fastapi",
+#     "prometheus-fastapi-instrumentator",
+#     "starlette_exporter",
+#     "opentelemetry-sdk",
+#     "opentelemetry-instrumentation-fastapi",
+# ]
+# ///
+"""What a request costs more with us, and with each peer: `python3 tools/dev.py bench obs-fastapi`.
+
+One application of each kind, the same route, called without a server: what is measured is the middleware. The
+rounds are interleaved, and each figure is the median over the rounds of the difference to the bare application.
+"""
+
+import asyncio
+import gc
+import logging
+import platform
+import statistics
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from time import perf_counter
+
+from fastapi import APIRouter, FastAPI
+from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from prometheus_client import CollectorRegistry
+from prometheus_fastapi_instrumentator import Instrumentator
+from starlette_exporter import PrometheusMiddleware
+
+from obs_core import MemoryStorage
+from obs_fastapi import observe
+from obs_runtime import EmbeddedRuntime
+
+ROUNDS = 41
+REQUESTS = 400
+HEADERS = [
+    (b"host", b"127.0.0.1:8000"),
+    (b"user-agent", b"Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"),
+    (b"accept", b"*/*"),
+    (b"accept-language", b"en-US,en;q=0.5"),
+    (b"accept-encoding", b"gzip, deflate, br, zstd"),
+    (b"connection", b"keep-alive"),
+]
+
+
+def application() -> FastAPI:
+    app, router = FastAPI(), APIRouter(prefix="/orders")
+
+    @router.get("/{order_id}")
+    async def order(order_id: int) -> dict[str, int]:
+        return {"order": order_id}
+
+    app.include_router(router)
+    return app
+
+
+def bare() -> FastAPI:
+    return application()
+
+
+def ours() -> FastAPI:
+    app = application()
+    runtime = EmbeddedRuntime(MemoryStorage(), signals=False)
+    observe(app, runtime, access="open")
+    return app
+
+
+def instrumentator() -> FastAPI:
+    app = application()
+    Instrumentator(registry=CollectorRegistry()).instrument(app)
+    return app
+
+
+def exporter() -> FastAPI:
+    app = application()
+    app.add_middleware(PrometheusMiddleware)
+    return app
+
+
+def opentelemetry() -> FastAPI:
+    app = application()
+    FastAPIInstrumentor.instrument_app(app, meter_provider=MeterProvider([InMemoryMetricReader()]))
+    return app
+
+
+VARIANTS: dict[str, tuple[str, Callable[[], FastAPI]]] = {
+    "bare": ("fastapi", bare),
+    "obs": ("obs-fastapi", ours),
+    "instrumentator": ("prometheus-fastapi-instrumentator", instrumentator),
+    "starlette_exporter": ("starlette_exporter", exporter),
+    "opentelemetry": ("opentelemetry-instrumentation-fastapi", opentelemetry),
+}
+
+
+async def receive() -> dict[str, object]:
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+async def send(event: object) -> None: ...
+
+
+def scope(number: int) -> dict[str, object]:
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "server": ("127.0.0.1", 8000),
+        "client": ("127.0.0.1", 50000),
+        "scheme": "http",
+        "method": "GET",
+        "root_path": "",
+        "path": f"/orders/{number}",
+        "raw_path": b"/orders/1",
+        "query_string": b"",
+        "headers": list(HEADERS),
+        "state": {},
+    }
+
+
+async def seconds(app: FastAPI) -> float:
+    scopes = [scope(number) for number in range(REQUESTS)]
+    gc.disable()
+    begun = perf_counter()
+    for one in scopes:
+        await app(one, receive, send)
+    spent = perf_counter() - begun
+    gc.enable()
+    return spent / REQUESTS
+
+
+async def main() -> int:
+    apps = {name: make() for name, (_, make) in VARIANTS.items()}
+    for app in apps.values():
+        await seconds(app)
+    rounds: dict[str, list[float]] = {name: [] for name in apps}
+    for _ in range(ROUNDS):
+        for name, app in apps.items():
+            rounds[name].append(await seconds(app) * 1e6)
+    print(
+        f"request middleware, Python {platform.python_version()}, {ROUNDS} interleaved rounds of {REQUESTS} requests"
+    )
+    print(f"{'':22}{'version':>12}{'us a request':>14}{'added':>9}{'ratio to ours':>15}")
+    added = {
+        name: statistics.median(one - base for one, base in zip(times, rounds["bare"], strict=True))
+        for name, times in rounds.items()
+    }
+    for name, times in rounds.items():
+        ratio = f"{added[name] / added['obs']:.1f}" if name != "bare" else ""
+        line = f"{name:22}{version(VARIANTS[name][0]):>12}{statistics.median(times):14.1f}{added[name]:9.2f}{ratio:>15}"
+        print(line)
+    best = min(added[name] for name in VARIANTS if name not in ("bare", "obs"))
+    print(
+        f"budget: at most 3 us, here {added['obs']:.2f}; at most a tenth of the best peer, here 1/{best / added['obs']:.1f}"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    logging.disable(logging.WARNING)  # a peer warns of a route it does not know
+    sys.exit(asyncio.run(main()))
