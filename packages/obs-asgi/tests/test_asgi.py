@@ -323,3 +323,14 @@ async def test_sizes_are_measured_where_they_are_asked_for(runtime):
         ("http_server_request_body_size_bytes_sum", "/deaf"): 7000,
         ("http_server_response_body_size_bytes_sum", "/deaf"): 0,
     }
+
+
+@pytest.mark.asyncio
+async def test_the_lag_of_the_event_loop_is_sampled(runtime):
+    async with client_of(application(runtime)) as client:
+        await client.get("/hello")
+    lags = (family for family in runtime.collect() if family.metadata.name == "obs_event_loop_lag_seconds")
+    async with asyncio.timeout(10):
+        while not next(lags).values[-1]:
+            await asyncio.sleep(0.05)
+            lags = (one for one in runtime.collect() if one.metadata.name == "obs_event_loop_lag_seconds")

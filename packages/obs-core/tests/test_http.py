@@ -25,6 +25,9 @@ from obs_core.http import Endpoints, Request, RequestMetrics, Response, parse_pa
 pytestmark = pytest.mark.unit
 
 
+OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+
 class Owner:
     """The least that an adapter needs of a runtime."""
 
@@ -270,6 +273,27 @@ async def test_metrics_are_packed_where_that_is_accepted(owner):
     headers = dict(plain.headers)
     assert headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     assert (headers["cache-control"], headers["x-content-type-options"]) == ("no-store", "nosniff")
+
+
+@pytest.mark.parametrize(
+    ("accept", "content_type"),
+    [
+        ("", "text/plain; version=0.0.4; charset=utf-8"),
+        ("*/*", "text/plain; version=0.0.4; charset=utf-8"),
+        ("application/openmetrics-text;version=1.0.0,text/plain;q=0.5", OPENMETRICS),
+        (
+            "application/openmetrics-text;q=0.1,text/plain;version=0.0.4",
+            "text/plain; version=0.0.4; charset=utf-8",
+        ),
+    ],
+)
+@pytest.mark.asyncio
+async def test_the_format_of_metrics_is_the_preferred_one(owner, accept, content_type):
+    owner.registry.counter("orders", "Orders.").inc()
+    response = Endpoints(owner, access="open").metrics(ask(accept=accept))
+    headers = dict(response.headers)
+    assert (headers["content-type"], headers["vary"]) == (content_type, "accept, accept-encoding")
+    assert response.body.endswith(b"# EOF\n") == (content_type == OPENMETRICS)
 
 
 @pytest.mark.asyncio

@@ -1,14 +1,16 @@
 """Request metrics and context, around any ASGI application."""
 
+from asyncio import get_running_loop
 from collections.abc import Callable, Iterable
 from os import getpid
 from time import perf_counter
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from asgiref.typing import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, HTTPScope, Scope
 
 from obs_core import Runtime
 from obs_core.http import Kind, RequestMetrics, enter, leave
+from obs_core.process import LoopLag
 
 from ._app import ObsApp
 from ._exchange import Exchange, MeasuredExchange
@@ -27,7 +29,7 @@ class ObsMiddleware:
     `endpoints` are answered below `prefix`, before the application sees the request. Paths in `exclude` are
     not measured, without `prefix` where the application is mounted; nor are `/metrics` and `/logs` of our own.
     `server_logs` captures the loggers of uvicorn and gunicorn too, `sizes` measures the bodies of requests and
-    responses. WebSockets and every exception pass through.
+    responses. The lag of the event loop is sampled. WebSockets and every exception pass through.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class ObsMiddleware:
         self._special = self._ours | frozenset(exclude)
         self._route = _route_of(app, route)
         self._server_logs = server_logs
+        self._lag = LoopLag(runtime.registry)
         self._metrics = RequestMetrics(runtime.registry, sizes=sizes)
         self._exchange = MeasuredExchange if sizes else Exchange
         self._requested_in = 0
@@ -116,6 +119,7 @@ class ObsMiddleware:
 
     def _start(self) -> None:
         self._runtime.start()
+        self._lag.watch(get_running_loop())
         if self._server_logs:
             capture_servers(self._runtime.handler)
         if self._endpoints is not None:
@@ -124,7 +128,8 @@ class ObsMiddleware:
     def _first_request(self, scope: HTTPScope) -> None:
         """Start, for want of a lifespan, or in a child that was forked after the start; the exit hooks again."""
         self._requested_in = getpid()
-        self._sends_raise = scope["asgi"].get("spec_version", "2.0") >= "2.4" if "asgi" in scope else False
+        asgi: Any = cast(Any, scope).get("asgi", {})
+        self._sends_raise = asgi.get("spec_version", "2.0") >= "2.4"
         try:
             self._start()
         except Exception as error:  # a failure of ours never fails the request

@@ -11,14 +11,13 @@ from .._errors import ConfigurationError, CursorExpiredError, QueryError, Storag
 from .._ports import Runtime
 from .._queries import LogQuery
 from .._records import StoredLog
-from ..encoders import encode_ndjson, exposition
+from ..encoders import CONTENT_TYPE_OPENMETRICS, CONTENT_TYPE_TEXT, encode_ndjson, exposition
 from ._access import Access, checked_access, has_token, is_local, token_bytes
 from ._messages import Request, Response, complete, headless, problem, streamed
-from ._negotiation import accepts_gzip, gzip
+from ._negotiation import accepts_gzip, gzip, prefers_openmetrics
 from ._parameters import parse_parameters
 from ._token import make_or_read_token, token_path
 
-_TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 _NDJSON: Final = "application/x-ndjson"
 # One header, Basic first: browsers look at the first challenge, and Django keeps one of a name.
 _CHALLENGE: Final = (("www-authenticate", 'Basic realm="obs", Bearer realm="obs"'),)
@@ -70,19 +69,21 @@ class Endpoints:
         return f"obs: /logs {self._who(self._access)}, /metrics {self._who(self._metrics_access)}"
 
     def metrics(self, request: Request) -> Response:
-        """The metrics of the whole service, as Prometheus text 0.0.4."""
+        """The metrics of the whole service: Prometheus text 0.0.4, or OpenMetrics 1.0 where that is preferred."""
         refused = self._refusal(request, self._metrics_access)
         if refused is not None:
             return refused
         try:
-            body = exposition(self._runtime.collect())
+            openmetrics = prefers_openmetrics(request.headers.get("accept", ""))
+            body = exposition(self._runtime.collect(), openmetrics=openmetrics)
         except Exception as error:  # whatever it is, the scrape must fail honestly and the host go on
             self._runtime.report("metrics", error)
             return problem(503, "the metrics cannot be read now: try again")
-        extra: tuple[tuple[str, str], ...] = (("vary", "accept-encoding"),)
+        extra: tuple[tuple[str, str], ...] = (("vary", "accept, accept-encoding"),)
         if accepts_gzip(request.headers.get("accept-encoding", "")):
             body, extra = gzip(body), (*extra, ("content-encoding", "gzip"))
-        response = complete(200, _TEXT, body, extra)
+        kind = CONTENT_TYPE_OPENMETRICS if openmetrics else CONTENT_TYPE_TEXT
+        response = complete(200, kind, body, extra)
         return headless(response) if request.method == "HEAD" else response
 
     async def logs(self, request: Request) -> Response:
