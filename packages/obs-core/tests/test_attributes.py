@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from obs_core._attributes import clean
+from obs_core._attributes import CUT, clean
 
 pytestmark = pytest.mark.unit
 
@@ -76,3 +76,25 @@ def test_what_changes_later_does_not_change_the_copy():
 
 def test_keys_are_text():
     assert clean({1: "a", None: "b"}) == {"1": "a", "None": "b"}
+
+
+def test_containers_are_cut_after_a_thousand_items_in_all():
+    kept = clean({"list": list(range(5000)), "map": {n: n for n in range(5000)}, "few": [1]})
+    assert kept["list"] == [*range(1000), CUT]
+    assert len(kept["map"]) == 1001
+    assert kept["map"][CUT] is True
+    assert kept["few"] == [1]
+    nested = clean({"x": [list(range(400)) for _ in range(400)]})["x"]
+    assert sum(len(item) if isinstance(item, list) else 1 for item in nested) < 1500
+
+
+def test_keys_that_read_alike_are_not_taken_for_a_cut():
+    assert clean({"x": {1: "a", "1": "b"}}) == {"x": {"1": "b"}}
+
+
+def test_a_container_that_fails_is_its_text():
+    class Failing(dict):
+        def items(self):
+            raise RuntimeError("no items")
+
+    assert clean({"x": Failing(a=1)}) == {"x": "{'a': 1}"}

@@ -1,3 +1,4 @@
+import io
 import logging
 import signal
 import sys
@@ -247,5 +248,148 @@ def test_from_many_threads_kept_and_dropped_is_what_was_sent():
     finally:
         sys.setswitchinterval(interval)
     kept = len(handler.drain(100_000))
+    assert kept <= 1007
     assert kept + queue.dropped()["queue_full"] == 24_000
     assert (queue.entries, queue.size) == (0, 0)
+
+
+def test_a_record_that_another_handler_formatted_first_is_the_same_entry(log, handler):
+    formatter = logging.StreamHandler(io.StringIO())
+    formatter.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    log.handlers.insert(0, formatter)
+    log.info("paid")
+    log.info("order %d", 7)
+    assert [(entry.message, entry.attributes) for entry in handler.drain(10)] == [
+        ("paid", {}),
+        ("order 7", {}),
+    ]
+
+
+@pytest.mark.parametrize("name", ["obs_shop", "obs", "obscure", "aio"])
+def test_loggers_of_the_host_whose_names_look_like_ours_are_captured(handler, name):
+    log = logging.Logger(name)
+    log.addHandler(handler)
+    log.info("x")
+    log.info("%s", "y", extra={"order": 1})
+    assert [entry.logger for entry in handler.drain(10)] == [name, name]
+
+
+def test_text_beyond_ascii_is_kept_and_lone_surrogates_are_replaced(log, handler):
+    log.info("Straße \U0001f600")
+    log.info("bad \ud800")
+    log.info("%s", "bad \ud800")
+    assert [entry.message for entry in handler.drain(10)] == ["Straße \U0001f600", "bad ?", "bad ?"]
+
+
+def test_arguments_may_be_a_mapping(log, handler):
+    log.info("%(plan)s", {"plan": "pro"})
+    assert one(handler).message == "pro"
+
+
+def test_a_message_may_be_any_object(log, handler):
+    log.info({"plan": "pro"})
+    log.info(7)
+    assert [entry.message for entry in handler.drain(10)] == ["{'plan': 'pro'}", "7"]
+
+
+def test_what_is_wrong_with_a_record_is_counted_and_never_raised(handler):
+    record = logging.makeLogRecord({"msg": "x", "levelno": 20, "levelname": "INFO"})
+    del record.created
+    assert not handler.handle(record)
+    assert handler.queue.dropped()["error"] == 1
+
+
+def test_a_call_that_wakes_the_writer_and_fails_is_counted_and_never_raised(log, handler):
+    def fail() -> None:
+        raise OSError("no pipe")
+
+    handler.on_urgent = fail
+    log.error("x")
+    handler.logger("shop").error("y")
+    assert [entry.message for entry in handler.drain(10)] == ["x", "y"]
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_in_a_thread_of_our_own_nothing_is_captured(log, handler, closed):
+    handler.closed = closed
+    with handler.silence():
+        log.info("a storage that logs what it writes")
+        log.info("%s", "again", extra={"x": 1})
+        other = threading.Thread(target=lambda: log.info("another thread"))
+        other.start()
+        other.join()
+    log.info("afterwards")
+    kept = [entry.message for entry in handler.drain(10)]
+    assert kept == ([] if closed else ["another thread", "afterwards"])
+    dropped = handler.queue.dropped()
+    assert (dropped["own"], dropped["stopped"]) == ((0, 4) if closed else (2, 0))
+
+
+def test_before_anyone_drains_entries_are_kept(log, handler):
+    log.info("before the start")
+    handler.logger("shop").info("too")
+    assert len(handler.queue) == 2
+
+
+def test_the_names_of_secrets_are_an_option():
+    handler = LogHandler(redact=["iban"])
+    handler.logger("shop").info("paid", iban="DE1", password="x")
+    assert one(handler).attributes == {"iban": "***", "password": "x"}
+    as_it_is = LogHandler(redact=lambda entry: entry)
+    as_it_is.logger("shop").info("Bearer abcdefgh")
+    assert one(as_it_is).message == "Bearer abcdefgh"
+
+
+@pytest.mark.parametrize(
+    ("level", "known", "kept"),
+    [
+        ("warn", "WARNING", None),
+        ("fatal", "CRITICAL", None),
+        ("notice", "INFO", "notice"),
+        ("exception", "ERROR", None),
+    ],
+)
+def test_a_direct_logger_takes_any_name_of_a_level(handler, level, known, kept):
+    handler.logger("shop").log(level, "x")
+    entry = one(handler)
+    assert (entry.level, entry.attributes.get("level")) == (known, kept)
+
+
+@pytest.mark.parametrize("exc_info", [True, ValueError("no"), (ValueError, ValueError("no"), None)])
+def test_an_exception_is_given_in_each_of_the_usual_ways(handler, exc_info):
+    try:
+        raise ValueError("no")
+    except ValueError:
+        handler.log("shop", "ERROR", "failed", {}, exc_info=exc_info)
+    assert one(handler).attributes["exception.message"] == "no"
+
+
+def test_an_exception_that_is_none_adds_nothing(handler):
+    handler.log("shop", "ERROR", "failed", {}, exc_info=True)
+    handler.log("shop", "ERROR", "failed", {}, exc_info=(None, None))
+    assert [entry.attributes for entry in handler.drain(10)] == [{}, {}]
+
+
+def test_memory_of_text_beyond_ascii_is_counted_as_what_it_takes(log, handler):
+    log.info("\U0001f600" * 1000)
+    assert handler.queue.size > 4000
+    log.info("\U0001f600" * 60_000)
+    assert len(handler.drain(10)[1].message) <= 65_536 // 8
+
+
+def test_a_large_attribute_that_is_no_text_is_left_out(log, handler):
+    log.info("x", extra={"a": 1, "large": [["y" * 1000] * 10] * 10, "z": 2})
+    entry = one(handler)
+    assert entry.attributes == {"obs.truncated": True, "a": 1}
+
+
+def test_a_filter_may_give_another_record_since_python_allows_it(log, handler):
+    handler.addFilter(lambda record: logging.makeLogRecord({**vars(record), "msg": "another"}))
+    log.info("x")
+    assert one(handler).message == ("another" if sys.version_info >= (3, 12) else "x")
+
+
+def test_the_handler_survives_the_end_of_logging(handler):
+    logging.shutdown([lambda: handler])
+    handler.acquire()
+    handler.release()

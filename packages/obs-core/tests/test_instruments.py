@@ -3,10 +3,13 @@ import dis
 import math
 import sys
 import threading
+import tracemalloc
 
 import pytest
 
-from obs_core import Counter, DeclarationError, Gauge, Histogram, Registry
+from obs_core import Counter, DeclarationError, Gauge, Histogram, Registry, bind
+from obs_core._exact import GIL
+from obs_core._queue import LogQueue
 
 pytestmark = pytest.mark.unit
 
@@ -193,6 +196,155 @@ def test_over_two_thousand_series_share_one_that_says_so():
     assert len(seen) == 2002
 
 
+def test_label_values_over_their_bound_are_cut_and_counted():
+    registry = Registry()
+    orders = registry.counter("orders", "Orders.", labels=("user",))
+    orders.labels("u" * 512).inc()
+    orders.labels("u" * 513).inc()
+    orders.labels("u" * 5000).inc()
+    assert values(registry) == {
+        f'orders_total{{user="{"u" * 512}"}}': 1.0,
+        f'orders_total{{user="{"u" * 509}..."}}': 2.0,
+        'obs_label_values_cut_total{metric="orders"}': 2.0,
+    }
+
+
+def test_label_values_that_read_alike_are_one_series():
+    registry = Registry()
+    orders = registry.counter("orders", "Orders.", labels=("plan",))
+    for value in ("a\ud800", "a\udfff", "a?"):
+        orders.labels(value).inc()
+    assert values(registry) == {'orders_total{plan="a?"}': 3.0}
+
+
+def test_a_label_value_may_be_anything_with_a_text():
+    registry = Registry()
+    orders = registry.counter("orders", "Orders.", labels=("plan",))
+    orders.labels(["not", "hashable"]).inc()
+    orders.labels(None).inc()
+    assert set(values(registry)) == {
+        "orders_total{plan=\"['not', 'hashable']\"}",
+        'orders_total{plan="None"}',
+    }
+
+
+def test_a_flood_of_label_values_leaves_memory_bounded():
+    tracemalloc.start()
+    try:
+        registry = Registry()
+        orders = registry.counter("orders", "Orders.", labels=("user",))
+        for user in range(10_000):
+            orders.labels(f"user-{user}").inc()
+        registry.collect()
+        after_the_bound, _ = tracemalloc.get_traced_memory()
+        for user in range(10_000, 60_000):
+            orders.labels(f"user-{user}").inc()
+        registry.collect()
+        assert tracemalloc.get_traced_memory()[0] - after_the_bound < 20_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_keys_stay_the_same_list_while_no_series_comes_or_goes():
+    registry = Registry()
+    depth = registry.gauge("depth", "", labels=("queue",))
+    depth.labels("a").set(1)
+    (before,) = registry.collect()
+    depth.labels("a").set(2)
+    assert registry.collect()[0].keys is before.keys
+    depth.labels("b").set(3)
+    depth.remove("a")
+    (after,) = registry.collect()
+    assert (list(after.keys), list(after.values)) == (['depth{queue="b"}'], [3.0])
+    assert list(before.keys) == ['depth{queue="a"}']
+
+
+def test_series_that_come_while_others_collect_stay_with_their_values():
+    registry = Registry()
+    depth = registry.gauge("depth", "", labels=("number",))
+    stop = threading.Event()
+
+    def add() -> None:
+        number = 0
+        while not stop.is_set() and number < 1900:
+            depth.labels(number).set(number)
+            number += 1
+
+    thread = threading.Thread(target=add)
+    thread.start()
+    try:
+        for _ in range(200):
+            (family,) = registry.collect()
+            assert all(
+                f'"{int(value)}"' in key or value == 0 for key, value in zip(family.keys, family.values)
+            )
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_an_info_says_what_was_set_last():
+    registry = Registry()
+    build = registry.info("build", "What runs.", labels=("version", "commit"))
+    assert registry.info("build_info", "", labels=["version", "commit"]) is build
+    build.set(version="1.1", commit="a")
+    build.set(version="1.2", commit="b")
+    assert values(registry) == {'build_info{version="1.2",commit="b"}': 1.0}
+    registry.reset()
+    (family,) = registry.collect()
+    assert (family.metadata.kind, family.aggregate, family.values) == ("info", "max", [1.0])
+    with pytest.raises(DeclarationError, match="build needs the labels"):
+        build.set(version="1.3")
+    with pytest.raises(DeclarationError, match="needs labels"):
+        registry.info("nothing", "", labels=())
+
+
+def test_an_exemplar_is_taken_once_a_second_for_each_bucket(monkeypatch):
+    now = 1000.0
+    monkeypatch.setattr("obs_core._instruments.time", lambda: now)
+    histogram = Histogram((1.0, 2.0))
+    histogram.observe(0.5)
+    assert histogram.exemplars() == {}
+    with bind(trace_id="a1"):
+        histogram.observe(0.5)
+        histogram.observe(0.6)
+        histogram.observe(1.5)
+        now += 1.0
+        histogram.observe(0.7)
+    assert {index: (one.value, one.timestamp) for index, one in histogram.exemplars().items()} == {
+        0: (0.7, 1001.0),
+        1: (1.5, 1000.0),
+    }
+    with bind(trace_id="a2"):
+        now -= 3600
+        histogram.observe(0.8)
+    assert histogram.exemplars()[0].labels == {"trace_id": "a2"}
+    histogram.reset()
+    assert histogram.exemplars() == {}
+
+
+@pytest.mark.parametrize(
+    "context", [{"request_id": "r"}, {"trace_id": ""}, {"trace_id": 'a"'}, {"trace_id": 7}]
+)
+def test_what_names_no_trace_is_no_exemplar(context):
+    histogram = Histogram((1.0,))
+    with bind(**context):
+        histogram.observe(0.5)
+    assert histogram.exemplars() == {}
+
+
+def test_exemplars_are_at_the_place_of_their_bucket():
+    registry = Registry()
+    spent = registry.histogram("spent", "", labels=("kind",), buckets=(1, 2))
+    spent.labels("a").observe(0.5)
+    with bind(trace_id="a1"):
+        spent.labels("b").observe(1.5)
+    (family,) = registry.collect()
+    ((place, exemplar),) = family.exemplars.items()
+    assert family.keys[place] == 'spent_bucket{kind="b",le="2.0"}'
+    assert exemplar.value == 1.5
+
+
 @pytest.mark.parametrize("make", [Counter, Gauge, lambda: Histogram((0.5,))])
 def test_no_update_is_lost_between_threads(make):
     instrument = make()
@@ -217,10 +369,23 @@ def test_no_update_is_lost_between_threads(make):
         (Gauge.inc, "STORE_ATTR"),
         (Gauge.dec, "STORE_ATTR"),
         (Histogram.observe, "STORE_SUBSCR"),
+        (Histogram.observe, "STORE_ATTR"),
+        (LogQueue.put, "STORE_SUBSCR"),
+        (LogQueue.put, "STORE_ATTR"),
+        (LogQueue.refuse, "STORE_SUBSCR"),
+        (LogQueue.drain, "STORE_ATTR"),
+        (LogQueue._evict, "STORE_ATTR"),
+        (LogQueue._evict, "STORE_SUBSCR"),
     ],
 )
 def test_nothing_is_called_between_load_and_store(function, store):
+    if not GIL:
+        function = function.__wrapped__
     names = [instruction.opname for instruction in dis.get_instructions(function)]
-    end = max(index for index, name in enumerate(names) if name == store)
-    begin = max(index for index in range(end) if names[index].startswith("BINARY_OP"))
-    assert not any(name.startswith("CALL") for name in names[begin - 3 : end])
+    additions = [index for index, name in enumerate(names) if name.startswith("BINARY_OP")]
+    stores = [index for index, name in enumerate(names) if name == store]
+    # An update in place ends in a store; what was loaded for it stands in the few steps before.
+    ends = [end for end in stores if any(end - 4 <= begin < end for begin in additions)]
+    assert ends
+    for end in ends:
+        assert not any(name.startswith("CALL") for name in names[end - 6 : end])

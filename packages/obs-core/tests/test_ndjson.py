@@ -1,5 +1,6 @@
 import json
 import math
+import re
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -95,3 +96,32 @@ async def test_streams_come_in_chunks_and_hold_every_line():
 async def test_a_plain_list_streams_too_and_nothing_gives_nothing():
     assert [chunk async for chunk in encode_ndjson([])] == []
     assert [chunk async for chunk in encode_ndjson([entry()])] == [ndjson_lines([entry()])]
+
+
+@settings(deadline=None)
+@given(st.floats())
+def test_every_timestamp_is_written_with_microseconds(timestamp):
+    (line,) = ndjson_lines([entry(timestamp=timestamp)]).splitlines()
+    assert json.loads(line)["timestamp"] == rfc3339(timestamp)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", rfc3339(timestamp))
+
+
+@pytest.mark.parametrize("value", [2**63, -(2**63) - 1, 2**64, 10**300])
+def test_integers_over_64_bits_keep_their_digits(value):
+    seen = json.loads(ndjson_lines([entry(attributes={"n": value})]))["attributes"]["n"]
+    assert int(seen) == value
+
+
+def test_one_bad_entry_does_not_cost_the_others():
+    entries = [entry("a"), entry("b\ud800", attributes={"x": {1, (2, object)}}, logger="\udfff"), entry("c")]
+    lines = [json.loads(line) for line in ndjson_lines(entries).splitlines()]
+    assert [line["message"] for line in lines] == ["a", "b?", "c"]
+    assert lines[1]["logger"] == "?"
+
+
+@pytest.mark.asyncio
+async def test_chunks_stay_small_whatever_the_size_of_a_message():
+    entries = [entry("x" * 50_000) for _ in range(10)]
+    chunks = [chunk async for chunk in encode_ndjson(entries)]
+    assert max(map(len, chunks)) < 120_000
+    assert b"".join(chunks) == ndjson_lines(entries)

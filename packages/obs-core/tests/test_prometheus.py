@@ -1,4 +1,6 @@
+import asyncio
 import math
+from decimal import Decimal
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -7,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from obs_core import MetricFamily, MetricMetadata, MetricSample, Registry
 from obs_core.encoders import encode_prometheus, exposition, parse_series_key, series_key
+from obs_core.encoders._values import number_text
 
 pytestmark = pytest.mark.unit
 
@@ -126,3 +129,154 @@ async def test_buckets_are_in_the_order_of_their_bounds():
         "spent_sum",
         "spent_count",
     ]
+
+
+@pytest.mark.asyncio
+async def test_metadata_may_come_long_before_or_after_its_samples():
+    text = await encoded(
+        sample("orders_total", 1),
+        MetricMetadata("spent", "histogram", "Spent."),
+        MetricMetadata("orders", "counter", "Orders."),
+        sample("loose", 7),
+        sample("spent_sum", 1),
+        sample("spent_bucket", 1, le="+Inf"),
+        sample("spent_count", 1),
+    )
+    assert [line for line in text.splitlines() if line.startswith("# TYPE")] == [
+        "# TYPE orders_total counter",
+        "# TYPE spent histogram",
+        "# TYPE loose untyped",
+    ]
+    assert text.index("spent_bucket") < text.index("spent_sum") < text.index("spent_count")
+
+
+@pytest.mark.asyncio
+async def test_the_order_of_labels_makes_no_other_series():
+    text = await encoded(
+        MetricMetadata("a", "gauge"), sample("a", 1, 1.0, x="1", y="2"), sample("a", 2, 2.0, y="2", x="1")
+    )
+    assert text.splitlines()[2:] == ['a{y="2",x="1"} 2']
+
+
+@pytest.mark.asyncio
+async def test_a_counter_with_and_without_its_ending_is_one_series():
+    text = await encoded(
+        MetricMetadata("orders", "counter"), sample("orders", 5, 2.0), sample("orders_total", 4, 1.0)
+    )
+    assert text.splitlines()[2:] == ["orders_total 5"]
+
+
+@pytest.mark.asyncio
+async def test_a_family_of_the_very_name_keeps_its_samples():
+    text = await encoded(
+        MetricMetadata("a", "histogram"),
+        sample("a_count", 1),
+        MetricMetadata("a_count", "gauge", "Its own."),
+        sample("a_count", 2, 2.0),
+    )
+    assert text == "# HELP a_count Its own.\n# TYPE a_count gauge\na_count 2\n"
+
+
+@pytest.mark.asyncio
+async def test_the_last_metadata_of_a_family_counts():
+    text = await encoded(
+        MetricMetadata("a", "counter", "Old."), sample("a", 1), MetricMetadata("a", "gauge", "New.")
+    )
+    assert text == "# HELP a New.\n# TYPE a gauge\na 1\n"
+
+
+@pytest.mark.asyncio
+async def test_foreign_names_cannot_forge_a_line():
+    text = await encoded(MetricSample("a b\nfake 1", 1.0, 1.0, {'x="1"} 2\n': "v", "a:b": "w"}))
+    assert [line.split("{")[0].split(" ")[0] for line in text.splitlines()] == ["#", "#", "_a_b_fake_1"]
+    (family,) = text_string_to_metric_families(text)
+    assert family.samples[0].labels == {"_x__1___2_": "v", "a_b": "w"}
+
+
+@pytest.mark.asyncio
+async def test_values_and_labels_of_other_types_are_written_as_numbers_and_text():
+    text = await encoded(MetricSample("a", Decimal("0.5"), 1.0, {"code": 200}), MetricSample("b", True, 1.0))
+    assert 'a{code="200"} 0.5\n' in text
+    assert "b 1\n" in text
+
+
+@pytest.mark.asyncio
+async def test_two_families_that_would_be_exposed_under_one_name_stay_apart():
+    text = await encoded(
+        MetricMetadata("a", "counter", "A."),
+        sample("a", 1),
+        MetricMetadata("a_total", "gauge", "Total."),
+        sample("a_total", 2),
+    )
+    assert text == (
+        "# HELP a A.\n# TYPE a untyped\na 1\n# HELP a_total Total.\n# TYPE a_total gauge\na_total 2\n"
+    )
+
+
+NAMES = st.sampled_from(["a", "b", "a_total", "a_count", "a_bucket", "b_info", "c"])
+ITEMS = st.lists(
+    st.builds(
+        MetricMetadata,
+        NAMES,
+        st.sampled_from(["counter", "gauge", "histogram", "info", "unknown"]),
+        VALID_TEXT,
+    )
+    | st.builds(
+        MetricSample,
+        NAMES,
+        st.floats(),
+        st.floats(min_value=0, max_value=3),
+        st.dictionaries(st.sampled_from(["x", "y"]), VALID_TEXT, max_size=2),
+    ),
+    max_size=12,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=500)
+@given(ITEMS)
+def test_whatever_comes_families_are_contiguous_and_no_series_comes_twice(items):
+    text = asyncio.run(encoded(*items))
+    typed = [line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")]
+    helped = [line.split()[2] for line in text.splitlines() if line.startswith("# HELP")]
+    assert typed == helped
+    assert len(set(typed)) == len(typed)
+    seen = [
+        (read.name, frozenset(read.labels.items()))
+        for family in text_string_to_metric_families(text)
+        for read in family.samples
+    ]
+    assert len(set(seen)) == len(seen)
+    lines = [line.split("{")[0].split(" ")[0] for line in text.split("\n") if line and line[0] != "#"]
+    assert len(lines) == len(seen)
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(
+    st.lists(st.floats(allow_nan=False), max_size=20),
+    st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=8, unique=True).map(
+        sorted
+    ),
+)
+def test_a_histogram_is_read_back_as_it_counted(observations, buckets):
+    registry = Registry()
+    spent = registry.histogram("spent", "Time.", buckets=buckets)
+    for value in observations:
+        spent.observe(value)
+    (family,) = text_string_to_metric_families(exposition(registry.collect()).decode())
+    read = {one.labels.get("le", one.name): one.value for one in family.samples}
+    assert read["spent_count"] == read["+Inf"] == len(observations)
+    for bound in buckets:
+        (text,) = [le for le in read if le[0] in "-0123456789" and float(le) == bound]
+        assert read[text] == sum(value <= bound for value in observations)
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats() | st.integers(min_value=-(2**63) + 1, max_value=2**63 - 1), max_size=8))
+def test_values_are_the_same_whichever_way_they_are_written(values):
+    family = MetricFamily(MetricMetadata("x", "gauge"), [f'x{{n="{n}"}}' for n in range(len(values))], values)
+    read = [line.rpartition(" ")[2] for line in exposition([family]).decode().splitlines()[2:]]
+    assert read == [number_text(value) for value in values]
+    for text, value in zip(read, values, strict=True):
+        assert float(text) == float(value) or (math.isnan(value) and text == "NaN")
+        if isinstance(value, int):
+            assert text == str(value)

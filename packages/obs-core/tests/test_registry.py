@@ -141,3 +141,41 @@ def test_a_family_tells_its_rule_across_workers_and_since_when_it_counts():
     assert before <= family.created <= time.time()
     registry.reset()
     assert registry.collect()[0].created >= family.created
+
+
+@pytest.mark.parametrize(
+    ("bound", "text"),
+    [
+        (1, "1.0"),
+        (0.00001, "1e-05"),
+        (100000, "100000.0"),
+        (1e6, "1e+06"),
+        (1234567, "1.234567e+06"),
+        (1e12, "1e+12"),
+    ],
+)
+def test_bounds_are_written_as_prometheus_itself_does(bound, text):
+    registry = Registry()
+    registry.histogram("spent", "", buckets=(bound,))
+    assert registry.collect()[0].keys[0] == f'spent_bucket{{le="{text}"}}'
+
+
+def test_a_unit_is_the_end_of_the_name():
+    registry = Registry()
+    registry.counter("spent_seconds_total", "", unit="seconds")
+    registry.gauge("size_bytes", "", unit="bytes")
+    registry.histogram("time_seconds", "", unit="seconds")
+    assert [family.metadata.unit for family in registry.collect() if family.keys] == [
+        "bytes",
+        "seconds",
+        "seconds",
+    ]
+    with pytest.raises(DeclarationError, match="size must end in _bytes"):
+        registry.gauge("size", "", unit="bytes")
+
+
+def test_the_label_of_a_worker_is_reserved_where_it_is_added():
+    registry = Registry()
+    registry.gauge("depth", "", labels=("worker",))
+    with pytest.raises(DeclarationError, match="'worker' of memory is reserved"):
+        registry.gauge("memory", "", labels=("worker",), aggregate="per_worker")

@@ -47,7 +47,7 @@ class LogHandler(logging.Handler):
         redact: Redact | Iterable[str] | None = None,
     ) -> None:
         super().__init__(level)
-        self.queue = queue or LogQueue()
+        self.queue = LogQueue() if queue is None else queue
         self.on_urgent: Callable[[], None] | None = None
         # The usual record is spared the questions that these ask, unless there is a reason.
         self._closed = self._guarded = False

@@ -4,6 +4,7 @@ Threads switch only where something is called, so nothing callable may stand bet
 old value and the store of the new one: what must be converted is converted on a line of its own.
 """
 
+import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
@@ -20,6 +21,8 @@ from ._timing import Timer
 # The advice of the OpenTelemetry semantic conventions for HTTP durations, in seconds.
 DEFAULT_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 _EXEMPLAR_SECONDS: Final = 1.0
+# What names a trace; other text, which readers of exemplars stumble over, is not one.
+_TRACE: Final = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _value_of: Final = attrgetter("_value")
 
 
@@ -186,7 +189,7 @@ class Histogram(_Bound):
 
     def _remember(self, index: int, value: float, trace_id: object) -> None:
         """Keep the observation as the exemplar of its bucket, at most one in a second."""
-        if type(trace_id) is not str or not trace_id:
+        if type(trace_id) is not str or not _TRACE.fullmatch(trace_id):
             return
         if self._exemplars is None:
             self._exemplars = {}

@@ -65,7 +65,7 @@ def matches_log(query: LogQuery, entry: LogEntry) -> bool:
     return (
         (query.since is None or entry.timestamp >= query.since)
         and (query.until is None or entry.timestamp < query.until)
-        and SEVERITY[entry.level] >= query.severity
+        and SEVERITY.get(entry.level, 0) >= query.severity
         and (not query.logger or _within_logger(entry.logger, query.logger))
         and (not query.trace_id or entry.trace_id == query.trace_id)
         and (not query.text or query.text.casefold() in entry.message.casefold())

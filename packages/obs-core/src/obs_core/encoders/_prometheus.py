@@ -1,6 +1,6 @@
 """Metrics in the Prometheus text format 0.0.4."""
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from math import inf
 from typing import Final
 
@@ -53,12 +53,30 @@ async def encode_prometheus(
         known = series.get(key)
         if known is None or item.timestamp >= known.timestamp:
             series[key] = item
+    metadata = _apart(metadata)
     owners = _owners(metadata.values())
     for name in dict.fromkeys(owners.get(name, name) for name in order):
         family = metadata.get(name, MetricMetadata(name))
-        samples = [one for exposed in _sample_names(family) for one in latest.get(exposed, {}).values()]
+        samples = [
+            one
+            for own in _sample_names(family)
+            if owners.get(own, own) == name
+            for one in latest.get(own, {}).values()
+        ]
         if samples:
             yield exposition([_family(family, samples)])
+
+
+def _apart(metadata: Mapping[str, MetricMetadata]) -> dict[str, MetricMetadata]:
+    """The same, where no two are exposed under one name: the second of them is of an unknown kind."""
+    apart: dict[str, MetricMetadata] = {}
+    taken = set(metadata)
+    for name, one in metadata.items():
+        exposed = _exposed(one)
+        clash = exposed != name and exposed in taken
+        apart[name] = MetricMetadata(name, "unknown", one.help) if clash else one
+        taken.add(exposed)
+    return apart
 
 
 def _owners(metadata: Iterable[MetricMetadata]) -> dict[str, str]:
