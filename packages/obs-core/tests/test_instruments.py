@@ -276,7 +276,8 @@ def test_series_that_come_while_others_collect_stay_with_their_values():
         for _ in range(200):
             (family,) = registry.collect()
             assert all(
-                f'"{int(value)}"' in key or value == 0 for key, value in zip(family.keys, family.values)
+                f'"{int(value)}"' in key or value == 0
+                for key, value in zip(family.keys, family.values, strict=True)
             )
     finally:
         stop.set()

@@ -158,7 +158,7 @@ def test_the_handler_may_be_a_sink_itself(handler):
 
     logger = Logger(Core(), None, 0, False, False, False, False, True, [], {})
     logger.add(handler, format="{message}")
-    logger.warning("disk {}", "full")
+    logger.opt(raw=False).warning("disk {}", "full")
     entry = one(handler)
     assert (entry.level, entry.message) == ("WARNING", "disk full")
 

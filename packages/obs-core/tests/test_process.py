@@ -1,6 +1,7 @@
 import asyncio
 import os
 import time
+from pathlib import Path
 
 import pytest
 
@@ -46,7 +47,7 @@ def test_cpu_time_is_a_counter_and_the_others_are_of_each_worker(registry):
 
 def test_an_open_file_is_counted(registry):
     before = values(registry)["process_open_fds"]
-    with open(os.devnull):
+    with Path(os.devnull).open():
         assert values(registry)["process_open_fds"] == before + 1
 
 

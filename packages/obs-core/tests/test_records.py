@@ -85,7 +85,9 @@ def test_every_public_name_is_there_and_sorted():
     assert obs_core.__all__ == sorted(obs_core.__all__, key=lambda name: (not name.isupper(), name))
     assert all(hasattr(obs_core, name) for name in obs_core.__all__)
     public = {name for name in vars(obs_core) if not name.startswith("_")}
-    assert public - set(obs_core.__all__) <= {"cursors", "encoders", "http", "logger", "retention", "testing"}
+    assert public - set(obs_core.__all__) <= {
+        *("cursors", "encoders", "http", "integrations", "logger", "process", "retention", "testing")
+    }
 
 
 def test_the_error_tree_has_one_root():
