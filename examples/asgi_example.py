@@ -14,16 +14,12 @@ from obs_storage_sqlite import SQLiteStorage
 
 runtime = EmbeddedRuntime(SQLiteStorage(Path(os.environ.get("OBS_DATA", "obs-data")) / "obs.db"))
 greetings = runtime.registry.counter("greetings_total", "Greetings sent.", labels=("language",))
-endpoints = ObsApp(runtime)
 log = logging.getLogger("greeter")
 
 
 async def greeter(scope: Any, receive: Any, send: Any) -> None:
     """Answers `/greet/NAME`; the application that is observed."""
     if scope["type"] != "http":
-        return
-    if scope["path"] in ("/metrics", "/logs"):
-        await endpoints(scope, receive, send)
         return
     if not scope["path"].startswith("/greet/"):
         await answer(send, 404, "there is nobody\n")
@@ -47,4 +43,4 @@ def route(scope: Any) -> str:
     return "/greet/{name}" if scope["path"].startswith("/greet/") else ""
 
 
-app = ObsMiddleware(greeter, runtime, route=route)
+app = ObsMiddleware(greeter, runtime, endpoints=ObsApp(runtime), route=route)

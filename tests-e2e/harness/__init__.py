@@ -1,5 +1,6 @@
 """What the end-to-end tests share: real servers, a real Prometheus, and readers of what they serve."""
 
+from .examples import Example
 from .page import Page, metrics_of
 from .places import EXAMPLES, TOP, environment, free_port
 from .prometheus import Prometheus, promtool_check
@@ -10,6 +11,7 @@ from .waiting import until
 __all__ = [
     "EXAMPLES",
     "TOP",
+    "Example",
     "Page",
     "Prometheus",
     "Server",

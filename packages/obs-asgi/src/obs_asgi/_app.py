@@ -3,8 +3,9 @@
 import sys
 from collections.abc import Sequence
 from os import getpid
+from typing import Any
 
-from asgiref.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope, Scope
+from asgiref.typing import HTTPScope
 
 from obs_core import Runtime
 from obs_core.http import Access, Endpoints, Response
@@ -31,7 +32,8 @@ class ObsApp:
         self._endpoints = Endpoints(runtime, token=token, access=access, metrics_access=metrics_access)
         self._announced = 0
 
-    async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+    # Frameworks name the types of ASGI each in its own way: whatever they take an application to be, this is one.
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             return
         self._runtime.start()

@@ -1,12 +1,12 @@
 """Request metrics and context, around any ASGI application."""
 
 from asyncio import get_running_loop
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from os import getpid
 from time import perf_counter
 from typing import Any, Final, cast
 
-from asgiref.typing import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, HTTPScope, Scope
+from asgiref.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope, Scope
 
 from obs_core import Runtime
 from obs_core.http import Kind, RequestMetrics, enter, leave
@@ -18,6 +18,8 @@ from ._routes import RouteTemplates
 from ._servers import capture_servers
 
 RouteOf = Callable[[HTTPScope], str]
+# Frameworks name the types of ASGI each in its own way.
+Application = Callable[[Any, Any, Any], Awaitable[None]]
 PATHS: Final = ("/metrics", "/logs")
 
 
@@ -34,7 +36,7 @@ class ObsMiddleware:
 
     def __init__(
         self,
-        app: ASGI3Application,
+        app: Application,
         runtime: Runtime,
         *,
         endpoints: ObsApp | None = None,
@@ -57,7 +59,7 @@ class ObsMiddleware:
         self._requested_in = 0
         self._sends_raise = False
 
-    async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             await self._pass(scope, receive, send)
             return
