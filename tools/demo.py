@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import http.client
 import os
 import shlex
 import signal
@@ -9,7 +10,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
@@ -22,6 +23,7 @@ from workspace import BUILD, TOP, DevError, command_line, packages
 WORKERS = 1
 START_DEADLINE = 60.0
 STOP_DEADLINE = 30.0
+TOKEN = "obs.db-token"  # noqa: S105  # the name of its file
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104  # what is shown for it
 
 
@@ -86,19 +88,24 @@ def environment() -> Path:
     return composed.install(BUILD / "demo", "obs-fastapi[embedded]", "uvicorn", only="obs-fastapi")
 
 
-def answers(host: str, port: int) -> bool:
+def answers(host: str, port: int, folder: Path) -> bool:
+    """Whether the history can be read already: it is opened in the background."""
+    connection = http.client.HTTPConnection(host, port, timeout=5)
     try:
-        with socket.create_connection((host, port), timeout=1):
-            return True
-    except OSError:
+        token = os.environ.get("OBS_TOKEN") or (folder / TOKEN).read_text(encoding="utf-8").strip()
+        connection.request("GET", "/logs?limit=1", headers={"authorization": f"Bearer {token}"})
+        return connection.getresponse().status < 500
+    except (OSError, http.client.HTTPException):
         return False
+    finally:
+        connection.close()
 
 
 def instructions(host: str, port: int, folder: Path) -> str:
     """The addresses, and two lines worth trying."""
     base = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     shown = os.path.relpath(folder) if folder.is_relative_to(Path.cwd()) else str(folder)
-    token = f"$(cat {shlex.quote(str(Path(shown) / 'obs.db-token'))})"
+    token = f"$(cat {shlex.quote(str(Path(shown) / TOKEN))})"
     if os.environ.get("OBS_TOKEN"):
         token = "$OBS_TOKEN"  # noqa: S105  # the name, not the token
     curl = f'curl -H "Authorization: Bearer {token}"'
@@ -123,12 +130,12 @@ def stop_signals(stopping: Event) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def wait_until_up(server: "subprocess.Popen[bytes]", host: str, port: int, stopping: Event) -> None:
-    """Return when it listens, has ended, or is to stop."""
+def wait_until_up(server: "subprocess.Popen[bytes]", ready: Callable[[], bool], stopping: Event) -> None:
+    """Return when it answers, has ended, or is to stop."""
     deadline = time.monotonic() + START_DEADLINE
-    while server.poll() is None and not answers(host, port) and not stopping.wait(0.05):
+    while server.poll() is None and not ready() and not stopping.wait(0.05):
         if time.monotonic() > deadline:
-            raise DevError(f"the service did not listen within {START_DEADLINE:.0f} s")
+            raise DevError(f"the service did not answer within {START_DEADLINE:.0f} s")
 
 
 def finish(server: "subprocess.Popen[bytes]") -> bool:
@@ -153,7 +160,7 @@ def serve(command: list[str], host: str, port: int, folder: Path, *, visited: bo
         apart: dict[str, Any] = {"process_group": 0} if os.name == "posix" else {}
         server = subprocess.Popen(command, env={**os.environ, "OBS_DATA": str(folder)}, **apart)
         try:
-            wait_until_up(server, host, port, stopping)
+            wait_until_up(server, lambda: answers(host, port, folder), stopping)
             if server.poll() is None and not stopping.is_set():
                 print(instructions(host, port, folder), flush=True)
                 if visited:
