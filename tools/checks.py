@@ -1,9 +1,12 @@
 """Lint, format, types and import contracts, as CI and the pre-commit hooks run them."""
 
 import os
+import sysconfig
+from concurrent.futures import ThreadPoolExecutor
 
 import composed
-from workspace import BUILD, TOP, DevError, module, packages, run, set_up, tool
+import floors
+from workspace import BUILD, TOP, DevError, module, packages, project, run, set_up, tool
 
 # What composes the packages. Tests are left out: pytest fills in their arguments, whose types would be noise.
 COMPOSERS = (
@@ -53,7 +56,50 @@ def contracts() -> int:
     return run(*command, quiet=True, env={"PYTHONPATH": sources()})
 
 
-STEPS = {"ruff-check": ruff_check, "ruff-format": ruff_format, "mypy": mypy, "contracts": contracts}
+# Part of the core's face: a storage encodes its records with it.
+TRANSITIVE = ("msgspec",)
+# A plugin that is never imported.
+UNUSED = ("pytest-asyncio",)
+
+
+def dependencies() -> int:
+    """What a package imports it declares, and the other way round; extras may name what only applications import."""
+    library = sysconfig.get_path("purelib", vars={"base": str(composed.python().parent.parent)})
+    ignored = f"DEP002={'|'.join(UNUSED)},DEP003={'|'.join(TRANSITIVE)}"
+
+    def one(name: str) -> int:
+        return run(
+            *(tool("deptry"), "--no-ansi", "--config", f"packages/{name}/pyproject.toml"),
+            *("--optional-dependencies-dev-groups", "embedded", "--per-rule-ignores", ignored),
+            f"packages/{name}/src",
+            quiet=True,
+            env={"PYTHONPATH": library},
+        )
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return max(pool.map(one, packages()))
+
+
+def api() -> int:
+    """No public name of a release breaks within the releases that a range such as >=0.1,<0.2 lets in."""
+    worst = 0
+    for name in packages():
+        version = str(project(name)["project"]["version"])
+        before = floors.latest_tag(name, version)
+        if before:
+            command = (tool("griffe"), "check", module(name), "-s", f"packages/{name}/src", "-a", before)
+            worst = max(worst, run(*command, quiet=True))
+    return worst
+
+
+STEPS = {
+    "ruff-check": ruff_check,
+    "ruff-format": ruff_format,
+    "mypy": mypy,
+    "contracts": contracts,
+    "dependencies": dependencies,
+    "api": api,
+}
 
 
 def main(names: list[str]) -> int:

@@ -2,7 +2,7 @@
 
 demo [--host] [--port] [--workers] [--data FOLDER] [--no-traffic]   a live service to look at
 test [PACKAGE ...]      every test, on built wheels, with the newest and the lowest dependencies
-check [STEP ...]        ruff-check, ruff-format, mypy, contracts (all where none is named)
+check [STEP ...]        ruff-check, ruff-format, mypy, contracts, dependencies, api (all where none is named)
 bench [PACKAGE ...]     our figures beside the peers'
 replay FOLDER [--storage sqlite|ring|memory|all]   a folder of log files through the whole path
 matrix [PACKAGE ...]    every Python found here, each line of FastAPI and Django

@@ -53,6 +53,18 @@ def tagged(package: str, version: str) -> str:
     return done.stdout.strip()
 
 
+def latest_tag(package: str, version: str) -> str:
+    """The newest release that this version must stay compatible with: of the same 0.N, or of the same N from 1 on."""
+    numbers = padded(version).split(".")
+    line = ".".join(numbers[:2] if numbers[0] == "0" else numbers[:1])
+    command = ["git", "tag", "--sort=-v:refname", "--list", f"{tag(package, line)}.*"]
+    try:
+        done = subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return ""
+    return next(iter(done.stdout.split()), "")
+
+
 def recorded() -> dict[str, dict[str, str]]:
     """The commits of versions that were left without a tag: by package and version."""
     return tomllib.loads(RECORD.read_text(encoding="utf-8")) if RECORD.exists() else {}
