@@ -3,6 +3,7 @@
 demo [--host] [--port] [--workers] [--data FOLDER] [--no-traffic]   a live service to look at
 test [PACKAGE ...]      every test, on built wheels, with the newest and the lowest dependencies
 check [STEP ...]        ruff-check, ruff-format, mypy, contracts, dependencies, api (all where none is named)
+audit                   known weaknesses in what is installed, where the package index knows of them
 bench [PACKAGE ...]     our figures beside the peers'
 replay FOLDER [--storage sqlite|ring|memory|all]   a folder of log files through the whole path
 matrix [PACKAGE ...]    every Python found here, each line of FastAPI and Django
@@ -11,6 +12,7 @@ ANYTHING ELSE           is passed on to hatch
 
 from collections.abc import Callable
 
+import audit
 import bench
 import checks
 import demo
@@ -23,6 +25,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "demo": demo.main,
     "test": suites.main,
     "check": checks.main,
+    "audit": audit.main,
     "bench": bench.main,
     "replay": replay.main,
     "matrix": pythons.main,

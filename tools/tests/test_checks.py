@@ -1,5 +1,6 @@
 """The checks bite: each finds what it is there for."""
 
+import audit
 import checks
 import floors
 import pytest
@@ -62,3 +63,14 @@ def test_every_package_is_under_the_contracts():
     assert checks.contracts() == 0
     text = (checks.BUILD / "importlinter.toml").read_text(encoding="utf-8")
     assert all(text.count(f"'{checks.module(name)}'") >= 1 for name in checks.packages())
+
+
+def test_a_known_weakness_is_a_line_with_the_release_that_mends_it():
+    weak = {"name": "x", "version": "1.0", "vulns": [{"id": "PYSEC-1", "fix_versions": ["1.1", "2.0"]}]}
+    sound = {"name": "y", "version": "1.0", "vulns": []}
+    assert audit.weaknesses([weak, sound]) == ["x 1.0: PYSEC-1, mended in 1.1, 2.0"]
+
+
+def test_an_index_that_knows_nothing_is_no_success():
+    with pytest.raises(DevError, match="nothing could be audited"):
+        audit.weaknesses([{"name": "x", "skip_reason": "not found"}])
