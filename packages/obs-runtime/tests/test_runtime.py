@@ -176,7 +176,7 @@ def test_retention_holds_the_storage_to_its_policy():
             shop.debug(f"d{number}")
             shop.info(f"i{number}")
         runtime.flush()
-        runtime._work._retention._next = 0.0
+        runtime._work._steps.retention._next = 0.0
         assert eventually(lambda: messages(storage) == ["i6", "i7", "i8", "d9", "i9"])
 
 

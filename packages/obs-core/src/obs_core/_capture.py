@@ -143,6 +143,12 @@ class LogHandler(logging.Handler):
             self._silent -= {thread}
             self._guard()
 
+    def forget(self) -> None:
+        """As a forked child does: what is queued is its parent's, and so are the threads that were silent."""
+        self.queue.clear()
+        self._silent = frozenset()
+        self._guard()
+
     def _guard(self) -> None:
         self._guarded = self._closed or bool(self._silent)
 

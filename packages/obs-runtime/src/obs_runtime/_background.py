@@ -3,8 +3,12 @@
 import asyncio
 import threading
 from collections.abc import Callable
+from concurrent.futures import thread as _registers_fork_hooks  # noqa: F401  # see below
+from contextlib import AbstractContextManager, suppress
 from queue import Empty, SimpleQueue
 from typing import Final, Protocol
+
+# asyncio imports it when it is first needed. In our thread, while another forks, one half of its hooks would run.
 
 Answer = SimpleQueue[bool]
 # After a signal there is a pass each 20 ms until the process ends: a busy worker serves on for seconds.
@@ -35,8 +39,11 @@ class Work(Protocol):
     def look_round(self) -> None:
         """Publish, and see to dead workers and to what others changed in this process."""
 
-    def stopping(self) -> None:
+    def begin_to_stop(self) -> None:
         """The process begins to stop."""
+
+    def silence(self) -> AbstractContextManager[None]:
+        """What this thread logs inside is not captured."""
 
 
 class Bell:
@@ -129,7 +136,7 @@ class Background:
             self._after._thread.join()
             self._after = None
         # Not the host's policy, which may bring another loop.
-        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        with self._work.silence(), asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
             runner.run(self._serve())
 
     async def _serve(self) -> None:
@@ -142,12 +149,16 @@ class Background:
                 return
 
         self._bell.answer_to(ring)
-        others = [asyncio.create_task(task) for task in (self._look_round(), self._keep())]
+        ended = asyncio.Event()
+        looking = asyncio.create_task(self._look_round())
+        keeping = asyncio.create_task(self._keep(ended))
         await self._write(woken)
-        for task in others:
-            task.cancel()
-        await asyncio.wait(others)
+        looking.cancel()
+        ended.set()
         await self._finish()
+        # Never cancelled: a storage that is left in the middle of a read may keep the process from ending.
+        await keeping
+        await self._work.close()
 
     async def _write(self, woken: asyncio.Event) -> None:
         urgent = False
@@ -167,7 +178,7 @@ class Background:
                 return
             urgent = await self._wait(woken)
             if self._hurried:
-                self._work.stopping()
+                self._work.begin_to_stop()
 
     async def _wait(self, woken: asyncio.Event) -> bool:
         """Sleep until the next pass; whether somebody woke us."""
@@ -186,10 +197,11 @@ class Background:
             self._work.look_round()
             await asyncio.sleep(_SHOW_HURRY if self._hurried else _SECOND)
 
-    async def _keep(self) -> None:
-        while True:
+    async def _keep(self, ended: asyncio.Event) -> None:
+        while not ended.is_set():
             await self._work.keep()
-            await asyncio.sleep(_SECOND)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(ended.wait(), _SECOND)
 
     async def _finish(self) -> None:
         if not self._pausing:
@@ -198,7 +210,6 @@ class Background:
             for answer in answers:
                 answer.put(done)
         self._work.publish()
-        await self._work.close()
 
     def _leave(self) -> bool:
         with self._lock:

@@ -10,6 +10,7 @@ import signal
 import threading
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from queue import Empty
 from time import monotonic
 from types import FrameType
@@ -91,7 +92,9 @@ def install() -> None:
             continue
         if number == signal.SIGINT and previous in (signal.default_int_handler, signal.SIG_DFL):
             continue
-        signal.signal(number, _Chained(previous))
+        # Where the interpreter is not the main one, or the server forbids it, there are the other hooks.
+        with suppress(ValueError):
+            signal.signal(number, _Chained(previous))
 
 
 def look_again() -> None:

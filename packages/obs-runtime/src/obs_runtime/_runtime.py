@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from obs_core import ConfigurationError, LogHandler, MetricFamily, Registry, RetentionPolicy, Runtime, Storage
 from obs_core.logger import Logger
+from obs_core.process import process_metrics as declare_process_metrics
 from obs_core.retention import DEFAULT_RETENTION
 
 from . import _exits, _forks
@@ -20,12 +21,11 @@ from ._background import Answer, Background, Bell
 from ._board.alone import Alone
 from ._board.board import Board
 from ._status import Status
-from ._steps import Flush, FlushFailedError, History, Retention
-from ._stopping import Stopping
+from ._steps import Flush, FlushFailedError, History, Retention, Steps
 from ._work import Metrics, RuntimeWork
 
 _STOP: Final = 2.0
-_LAST: Final = 1.0
+_LAST: Final = 1.8
 _FORK: Final = 0.05
 _running: "weakref.WeakKeyDictionary[Registry, weakref.ref[EmbeddedRuntime]]" = weakref.WeakKeyDictionary()
 
@@ -51,6 +51,7 @@ class EmbeddedRuntime:
         flush_interval: float = 1.0,
         history_interval: float = 15.0,
         log_level: str = "INFO",
+        process_metrics: bool = True,
         signals: bool = True,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
@@ -61,21 +62,28 @@ class EmbeddedRuntime:
         self.storage = storage
         self.handler = LogHandler()
         self.signals = signals
-        self._log_level = log_level
         self._interval = flush_interval
         self._status = Status(self.handler, monotonic)
-        self._stopping = Stopping(self.report)
+        if process_metrics:
+            declare_process_metrics(self._status.registry)
         self._metrics = Metrics(self.registry, self._status, self._workers(service, board))
-        steps = (
+        steps = Steps(
             Flush(storage, self.handler, self._status),
             History(storage, self.collect, history_interval),
             Retention(storage, log_retention, metrics_retention, self._status),
         )
         self._work = RuntimeWork(
-            storage, self._metrics, self._status, steps, self._stopping, self._capture, (clock, monotonic)
+            storage,
+            self.handler,
+            self._metrics,
+            self._status,
+            steps,
+            log_level,
+            clock=clock,
+            monotonic=monotonic,
         )
         self._lock = threading.RLock()
-        self._locked = False
+        self._forking: set[int] = set()
         self._bell = Bell()
         self._background: Background | None = None
         self._last: Background | None = None
@@ -99,9 +107,9 @@ class EmbeddedRuntime:
                 )
             _running[self.registry] = weakref.ref(self)
             self.handler.closed = False
-            self._stopping.again()
+            self._work.stopping.again()
             self._begin()
-            self._capture()
+            self._work.capture()
 
     def stop(self) -> None:
         """Write what is queued, close the storage, end the background; takes at most 2 s."""
@@ -109,7 +117,7 @@ class EmbeddedRuntime:
             background, self._background = self._background, None
             if background is None:
                 return
-            self._stopping.begin()
+            self._work.stopping.begin()
             logging.getLogger().removeHandler(self.handler)
             self.handler.closed = True
             background.stop(_STOP)
@@ -132,7 +140,7 @@ class EmbeddedRuntime:
 
     def on_stopping(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Have `callback` called once when the process begins to stop; what is returned takes it back."""
-        return self._stopping.add(callback)
+        return self._work.stopping.add(callback)
 
     def report(self, step: str, error: BaseException) -> None:
         """Take note of a failure of ours; never raises."""
@@ -149,7 +157,7 @@ class EmbeddedRuntime:
         return None if self._background is None else self._bell.ask()
 
     def last_write(self) -> None:
-        """At the end of the process: write and publish, within about a second."""
+        """At the end of the process: write and publish, within 2 s."""
         _exits.wait_for(self.ask(), _LAST)
         if self._last is not None:
             self._work.publish()
@@ -157,7 +165,8 @@ class EmbeddedRuntime:
     def before_fork(self) -> None:
         """Stop the thread, so that no lock of its is copied; waits at most 50 ms."""
         # Whoever starts or stops meanwhile has no half done thing copied, if it is quick.
-        self._locked = self._lock.acquire(timeout=_FORK)
+        if self._lock.acquire(timeout=_FORK):
+            self._forking.add(threading.get_ident())
         if self._background is not None:
             self._background.pause(_FORK)
 
@@ -165,7 +174,8 @@ class EmbeddedRuntime:
         """Go on."""
         if self._background is not None and not self._background.resume():
             self._begin()
-        if self._locked:
+        if threading.get_ident() in self._forking:
+            self._forking.discard(threading.get_ident())
             self._lock.release()
 
     def after_fork_in_child(self) -> None:
@@ -173,10 +183,10 @@ class EmbeddedRuntime:
         self._lock = threading.RLock()
         self._bell = Bell()
         self.handler.on_urgent = self._bell.ring
-        self.handler.queue.clear()
+        self._forking = set()
+        self.handler.forget()
         self._work.after_fork_in_child()
         self._metrics.after_fork_in_child()
-        self._stopping.forget()
         self._last = None
         if self._background is not None:
             self._begin()
@@ -200,29 +210,19 @@ class EmbeddedRuntime:
 
     def _workers(self, service: str, board: str | os.PathLike[str] | None) -> Board | Alone:
         path = self.storage.path
-        if board is not None:
-            folder = Path(board)
-        elif path is not None:
-            folder = path.with_name(f"{path.name}-live")
+        if board is None and path is not None:
+            board = path.with_name(f"{path.name}-live")
         # There is no flock on Windows: one process for each database.
-        if sys.platform == "win32" or (board is None and path is None):
+        if board is None or sys.platform == "win32":
             return Alone(service=service)
-        return Board(folder, service=service, on_conflict=self._status.conflict)
+        # Absolute, since a host may change its folder later.
+        return Board(Path(board).absolute(), service=service, on_conflict=self._status.conflict)
 
     def _begin(self) -> None:
         """Start a background, behind the one before where that still has something to finish."""
         self._background = Background(self._work, self._bell, self._interval, self._last)
         self._last = self._background
         self._background.start()
-
-    def _capture(self) -> None:
-        """Be on the root logger, also after a dictConfig; its level is set only where nobody has set one."""
-        root = logging.getLogger()
-        if self.handler.closed or self.handler in root.handlers:
-            return
-        if root.level == logging.WARNING and not root.handlers:
-            root.setLevel(self._log_level)
-        root.addHandler(self.handler)
 
 
 if TYPE_CHECKING:

@@ -90,6 +90,5 @@ class Status:
             self._said[step] = now
             try:
                 sys.stderr.write(f"obs: {step}: {error}\n")
-            except (OSError, ValueError, AttributeError):
-                # stderr may be closed, or None under pythonw: the count above stays.
+            except Exception:  # stderr may be closed, None under pythonw, or the host's: the count stays
                 return

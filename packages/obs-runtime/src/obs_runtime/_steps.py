@@ -1,6 +1,7 @@
 """What the background does: each pass is a plain `tick`, apart from the thread that calls it."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from time import perf_counter
 
 from obs_core import (
@@ -183,6 +184,15 @@ async def delete_samples(port: MetricsStoragePort, deletion: Deletion) -> int:
     if deletion.operation == "keep_newest":
         return await port.keep_newest(int(deletion.value))
     return await port.shrink(int(deletion.value))
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """All of them."""
+
+    flush: Flush
+    history: History
+    retention: Retention
 
 
 class FlushFailedError(ObsError):

@@ -1,17 +1,19 @@
 """What the background does, apart from the thread and its waiting; nothing of it raises."""
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Final
 
-from obs_core import MetricFamily, Registry, Storage
+from obs_core import LogHandler, MetricFamily, Registry, Storage
 
 from ._background import Work
 from ._board._errors import BoardError
 from ._board.alone import Alone
 from ._board.board import Board
 from ._status import Status
-from ._steps import Flush, History, Retention
+from ._steps import Steps
 from ._stopping import Stopping
 
 _BUSY: Final = 0.5
@@ -27,8 +29,9 @@ class Metrics:
         self._lock = threading.RLock()
 
     def own(self) -> list[MetricFamily]:
-        """What this worker counts, and what the runtime says of itself."""
-        return [*self._registry.collect(), *self._status.collect()]
+        """What this worker counts, and what the runtime says of itself; a name of the host's is the host's."""
+        families = [*self._status.collect(), *self._registry.collect()]
+        return list({family.metadata.name: family for family in families}.values())
 
     def publish(self, timeout: float = -1) -> None:
         """Show what this worker counts. Raises what the board raises, or `TimeoutError` behind another thread."""
@@ -62,25 +65,28 @@ class Metrics:
 
 
 class RuntimeWork:
-    """One runtime's work: the storage's, and the board's."""
+    """One runtime's work: the storage's, the board's, and what keeps it in its place in the host."""
 
     def __init__(
         self,
         storage: Storage,
+        handler: LogHandler,
         metrics: Metrics,
         status: Status,
-        steps: tuple[Flush, History, Retention],
-        stopping: Stopping,
-        capture: Callable[[], None],
-        clocks: tuple[Callable[[], float], Callable[[], float]],
+        steps: Steps,
+        log_level: str,
+        *,
+        clock: Callable[[], float],
+        monotonic: Callable[[], float],
     ) -> None:
+        self.stopping = Stopping(status.report)
         self._storage = storage
+        self._handler = handler
         self._metrics = metrics
         self._status = status
-        self._flush, self._history, self._retention = steps
-        self._stopping = stopping
-        self._capture = capture
-        self._clock, self._monotonic = clocks
+        self._steps = steps
+        self._log_level = log_level
+        self._clock, self._monotonic = clock, monotonic
         self._opened = False
 
     async def write(self, *, urgent: bool, enough: Callable[[], bool]) -> bool:
@@ -88,14 +94,14 @@ class RuntimeWork:
         now = self._monotonic()
         if not self._opened and not await self._open(now, urgent=urgent):
             return False
-        return await self._flush.tick(now, urgent=urgent, enough=enough)
+        return await self._steps.flush.tick(now, urgent=urgent, enough=enough)
 
     async def keep(self) -> None:
         """One pass of what one worker does for all, if it is this one."""
         if not self._opened or not self._holds_lease():
             return
         now, wall = self._monotonic(), self._clock()
-        for name, step in (("history", self._history), ("retention", self._retention)):
+        for name, step in (("history", self._steps.history), ("retention", self._steps.retention)):
             try:
                 await step.tick(now, wall)
             except Exception as error:  # a failing step never kills the loop
@@ -121,31 +127,45 @@ class RuntimeWork:
 
     def look_round(self) -> None:
         """What is done each second."""
-        self._capture()
-        self._status.attribute_drops()
         self.publish()
-        workers = self._metrics.workers
-        if isinstance(workers, Board) and workers.joined and self._holds_lease():
-            try:
+        try:
+            self.capture()
+            self._status.attribute_drops()
+            workers = self._metrics.workers
+            if isinstance(workers, Board) and self._holds_lease():
                 workers.fold()
-            except Exception as error:  # it is tried again, and until then the dead are counted as they are
-                self._status.report("fold", error)
+        except Exception as error:  # it is tried again, and until then the dead are counted as they are
+            self._status.report("fold", error)
 
-    def stopping(self) -> None:
-        self._stopping.begin()
+    def capture(self) -> None:
+        """Be on the root logger, also after a dictConfig; its level is set only where nobody has set one."""
+        root = logging.getLogger()
+        if self._handler.closed or self._handler in root.handlers:
+            return
+        if root.level == logging.WARNING and not root.handlers:
+            root.setLevel(self._log_level)
+        root.addHandler(self._handler)
+
+    def silence(self) -> AbstractContextManager[None]:
+        """What is logged inside is ours or our driver's: it must not be written by what it tells of."""
+        return self._handler.silence()
+
+    def begin_to_stop(self) -> None:
+        self.stopping.begin()
 
     def after_fork_in_child(self) -> None:
-        """What is open is the parent's."""
+        """What is open is the parent's, and so are the streams."""
         self._opened = False
-        self._flush.forget()
+        self.stopping.forget()
+        self._steps.flush.forget()
 
     async def _open(self, now: float, *, urgent: bool) -> bool:
-        if self._flush.backs_off(now) and not urgent:
+        if self._steps.flush.backs_off(now) and not urgent:
             return False
         try:
             await self._storage.__aenter__()
         except Exception as error:  # the host starts in any case
-            self._flush.failed(now)
+            self._steps.flush.failed(now)
             self._status.degraded.set(1)
             self._status.report("open the storage", error)
             return False
