@@ -8,7 +8,7 @@ import pytest
 from django.test import AsyncClient, Client, override_settings
 
 PROJECT = Path(__file__).parent / "project"
-sys.path.insert(0, str(PROJECT))
+sys.path[:0] = [str(PROJECT), str(PROJECT.parent)]
 os.environ["DJANGO_SETTINGS_MODULE"] = "shop.settings"
 os.environ.pop("OBS_TOKEN", None)
 django.setup()

@@ -1,36 +1,18 @@
+import gc
 import json
 import logging
+import threading
+import weakref
 from pathlib import Path
 
 import pytest
-from django.http import FileResponse
+from django.http import FileResponse, HttpResponse
 from django.test import AsyncClient, Client, RequestFactory, override_settings
 
+from counted import active, counts, series
 from obs_django.middleware import ObsMiddleware
 
 pytestmark = pytest.mark.integration
-NAME = "http_server_request_duration_seconds_count"
-
-
-def counts(runtime) -> dict[str, float]:
-    return {
-        key.removeprefix(NAME): value
-        for family in runtime.collect()
-        for key, value in zip(family.keys, family.values, strict=True)
-        if key.startswith(NAME)
-    }
-
-
-def active(runtime) -> float:
-    (family,) = [one for one in runtime.collect() if one.metadata.name == "http_server_active_requests"]
-    return sum(family.values)
-
-
-def series(route="_unmatched", status=200, error="", method="GET") -> str:
-    return (
-        f'{{http_request_method="{method}",http_route="{route}",http_response_status_code="{status}",'
-        f'url_scheme="http",error_type="{error}"}}'
-    )
 
 
 async def entries(runtime, get, **query) -> list[dict]:
@@ -181,9 +163,49 @@ async def test_the_script_name_is_no_part_of_the_route(runtime):
 async def test_a_failure_of_ours_never_fails_the_request(runtime, get, monkeypatch, capfd):
     monkeypatch.setattr("obs_django._exchange.template", lambda route: 1 / 0)
     assert (await get("/hello")).status_code == 200
-    assert "count a request" in capfd.readouterr().err
+    assert "obs: route: division by zero" in capfd.readouterr().err
 
 
 def test_the_root_logger_gets_what_django_logs(runtime):
     Client().get("/hello")
     assert runtime.handler in logging.getLogger().handlers
+
+
+@pytest.mark.asyncio
+async def test_an_error_that_another_middleware_turned_into_an_answer_is_none(runtime, get):
+    with override_settings(MIDDLEWARE=["obs_django.middleware.ObsMiddleware", "shop.middleware.forgive"]):
+        assert (await get("/fail")).status_code == 200
+    assert counts(runtime) == {series("/fail"): 1}
+
+
+@pytest.mark.asyncio
+async def test_an_exception_of_another_middleware_is_500_with_its_type(runtime, get):
+    with override_settings(MIDDLEWARE=["obs_django.middleware.ObsMiddleware", "shop.middleware.break_down"]):
+        response = await get("/hello")
+    assert (response.status_code, len(response.headers["x-request-id"])) == (500, 32)
+    assert counts(runtime) == {series(status=500, error="LookupError"): 1}
+
+
+@pytest.mark.asyncio
+async def test_an_asynchronous_stack_stays_on_its_thread(runtime, monkeypatch):
+    threads = []
+    collect = runtime.collect
+    monkeypatch.setattr(runtime, "collect", lambda: threads.append(threading.get_ident()) or collect())
+    client = AsyncClient()
+    assert (await client.get("/thread")).content == str(threading.get_ident()).encode()
+    await client.get("/obs/metrics", headers={"authorization": "Bearer sesame"})
+    assert threads == [threading.get_ident()]
+
+
+def test_a_request_leaves_nothing_to_the_garbage_collector(runtime):
+    middleware = ObsMiddleware(lambda request: HttpResponse("hello"))
+    middleware(RequestFactory().get("/"))
+    request = RequestFactory().get("/")
+    dead = weakref.ref(request)
+    gc.disable()
+    try:
+        middleware(request)
+        del request
+        assert dead() is None
+    finally:
+        gc.enable()

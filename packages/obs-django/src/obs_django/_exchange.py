@@ -26,17 +26,16 @@ class Watch:
 
 
 class Exchange:
-    """Begun when it is made; `failed` or `answered` is called once."""
+    """Begun when it is made; `failed` or `answered` is called once. It keeps no request: that keeps it."""
 
-    __slots__ = ("_begun", "_ended", "_method", "_request", "_scheme", "_watch", "context")
+    __slots__ = ("_begun", "_method", "_open", "_scheme", "_watch", "context", "error_type")
 
-    def __init__(self, watch: Watch, request: HttpRequest) -> None:
+    def __init__(self, watch: Watch, request: Any) -> None:
         watch.start()
         self._watch = watch
-        self._request = request
-        self._ended = False
-        self._method = request.method or ""
-        self._scheme = request.scheme or ""
+        self._method = request.method
+        self._scheme = request.scheme
+        self.error_type = ""
         header = request.META.get
         self.context = request_context(
             {
@@ -44,59 +43,75 @@ class Exchange:
                 "traceparent": header("HTTP_TRACEPARENT", ""),
             }
         )
-        watch.metrics.started(self._method, self._scheme)
+        request.obs_exchange = self
+        self._open = request.path_info not in watch.exclude
+        if self._open:
+            watch.metrics.started(self._method, self._scheme)
         self._begun = perf_counter()
 
-    def failed(self, error: BaseException) -> None:
+    def leave_out(self) -> None:
+        """Do not measure it after all."""
+        if self._open:
+            self._open = False
+            self._watch.metrics.abandoned(self._method, self._scheme)
+
+    def failed(self, request: HttpRequest, error: BaseException) -> None:
         """No response: the exception goes on to the server, or the client left and the task was cancelled."""
         if isinstance(error, asyncio.CancelledError):
-            self._end(CLIENT_GONE, "")
+            self._end(self._route(request), CLIENT_GONE, "")
         else:
-            self._end(500, type_name(error))
+            self._end(self._route(request), 500, type_name(error))
 
-    def answered(self, response: HttpResponseBase) -> HttpResponseBase:
+    def answered(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         """The same response, with its id; a stream is measured until it is closed."""
         response.headers[REQUEST_ID_HEADER] = self.context.request_id
         if isinstance(response, StreamingHttpResponse):
-            self._measure_until_closed(response)
-        else:
+            self._measure_until_closed(self._route(request), response)
+        elif self._open:
             status = response.status_code
-            self._end(status, getattr(self._request, "_obs_error", "") if status >= 500 else "")
+            self._end(self._route(request), status, self.error_type if status >= 500 else "")
         return response
 
-    def _measure_until_closed(self, response: StreamingHttpResponse) -> None:
+    def _measure_until_closed(self, route: str, response: StreamingHttpResponse) -> None:
         # A file may be sent by the server itself, past its iterator.
         watched = None if isinstance(response, FileResponse) else watch(response, self.context)
-        close = response.close
 
-        def closing() -> None:
+        def close() -> None:
+            response.__dict__.pop("close", None)
             try:
-                close()
+                response.close()
             finally:
                 status = response.status_code if watched is None else watched.status or response.status_code
-                self._end(status, "" if watched is None else watched.error_type)
+                self._end(route, status, "" if watched is None else watched.error_type)
 
-        response.close = closing  # type: ignore[method-assign]
+        response.close = close  # type: ignore[method-assign]
 
-    def _end(self, status: int, error_type: str) -> None:
-        if self._ended:
-            return
-        self._ended = True
-        seconds = perf_counter() - self._begun
-        request, shared = self._request, self._watch
+    def _route(self, request: HttpRequest) -> str:
         try:
             match = request.resolver_match
-            if request.path_info in shared.exclude or (match and hasattr(match.func, "obs_endpoint")):
-                shared.metrics.abandoned(self._method, self._scheme)
-                return
-            route = template(str(match.route)) if match else ""
-            shared.metrics.finished(self._method, route, status, self._scheme, seconds, error_type)
+            return template(str(match.route)) if match else ""
         except Exception as error:  # a failure of ours never fails the request
-            shared.report("count a request", error)
+            self._watch.report("route", error)
+            return ""
+
+    def _end(self, route: str, status: int, error_type: str) -> None:
+        if not self._open:
+            return
+        self._open = False
+        seconds = perf_counter() - self._begun
+        try:
+            self._watch.metrics.finished(self._method, route, status, self._scheme, seconds, error_type)
+        except Exception as error:
+            self._watch.report("count a request", error)
 
 
-def note_exception(request: Any = None, **_: Any) -> None:
+def exchange_of(request: object) -> Exchange | None:
+    """The exchange of a request that came through the middleware."""
+    return getattr(request, "obs_exchange", None)
+
+
+def note_exception(request: object = None, **_: Any) -> None:
     """Keep the name of what Django turns into a response of 500: we see that response alone."""
-    error = sys.exc_info()[1]
-    if request is not None and error is not None:
-        request._obs_error = type_name(error)
+    exchange, error = exchange_of(request), sys.exc_info()[1]
+    if exchange is not None and error is not None:
+        exchange.error_type = type_name(error)

@@ -42,9 +42,9 @@ class ObsMiddleware:
                 if response.status_code >= 400:
                     _log(request, response)
         except BaseException as error:
-            exchange.failed(error)
+            exchange.failed(request, error)
             raise
-        return exchange.answered(response)
+        return exchange.answered(request, response)
 
     async def _serve(self, request: HttpRequest) -> HttpResponseBase:
         exchange = Exchange(self._watch, request)
@@ -54,9 +54,9 @@ class ObsMiddleware:
                 if response.status_code >= 400:
                     await sync_to_async(_log, thread_sensitive=False)(request, response)
         except BaseException as error:
-            exchange.failed(error)
+            exchange.failed(request, error)
             raise
-        return exchange.answered(response)
+        return exchange.answered(request, response)
 
 
 def _log(request: HttpRequest, response: HttpResponseBase) -> None:

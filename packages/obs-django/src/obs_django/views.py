@@ -9,7 +9,8 @@ from django.db import connections, transaction
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
-from ._service import current_service
+from ._exchange import exchange_of
+from ._service import Service, current_service
 from ._translate import answered, answered_in_pages
 
 View = Callable[[HttpRequest], Coroutine[Any, Any, HttpResponseBase]]
@@ -20,25 +21,31 @@ def _endpoint(view: View) -> View:
     for alias in connections:
         transaction.non_atomic_requests(using=alias)(view)
     marked: Any = view
-    marked.obs_endpoint = True
     marked.csrf_exempt = True
     marked.login_required = False  # of LoginRequiredMiddleware
     return view
 
 
+def _service_for(request: HttpRequest) -> Service:
+    exchange = exchange_of(request)
+    if exchange is not None:
+        exchange.leave_out()
+    service = current_service()
+    service.start()
+    return service
+
+
 @_endpoint
 async def metrics(request: HttpRequest) -> HttpResponseBase:
     """The metrics of the whole service, as Prometheus reads them."""
-    service = current_service()
-    service.start()
+    service = _service_for(request)
     return answered(service.endpoints.metrics(await service.asked_for_metrics(request)))
 
 
 @_endpoint
 async def logs(request: HttpRequest) -> HttpResponseBase:
     """The log entries that the query string asks for, as NDJSON."""
-    service = current_service()
-    service.start()
+    service = _service_for(request)
     asked = await service.asked_for_logs(request)
     if isinstance(request, ASGIRequest):
         return answered(await service.endpoints.logs(asked))

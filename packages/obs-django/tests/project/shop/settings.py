@@ -14,4 +14,4 @@ INSTALLED_APPS = [
 MIDDLEWARE = ["obs_django.middleware.ObsMiddleware"]
 USE_TZ = True
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": FOLDER / "shop.sqlite3"}}
-OBS = {"RUNTIME": "shop.obs.runtime", "TOKEN": "sesame"}
+OBS = {"RUNTIME": os.environ.get("SHOP_RUNTIME", "shop.obs.runtime"), "TOKEN": "sesame"}

@@ -19,6 +19,8 @@ urlpatterns = [
     path("stream-fails", views.stream_fails),
     path("file", views.file),
     path("slow", views.slow),
+    path("thread", views.thread),
+    path("burst/<int:size>", views.burst),
     path("shop/<slug:tenant>/", include((parts, "shop"), namespace="tenant")),
     re_path(r"^legacy/", include(parts)),
     path("obs/", include("obs_django.urls")),

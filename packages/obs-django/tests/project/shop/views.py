@@ -1,6 +1,6 @@
 import asyncio
 import logging
-import time
+import threading
 from pathlib import Path
 
 from django.http import FileResponse, Http404, HttpResponse, StreamingHttpResponse
@@ -78,6 +78,11 @@ async def slow(request):
     await asyncio.sleep(60)
 
 
-def busy(request):
-    time.sleep(1)
+async def thread(request):
+    return HttpResponse(str(threading.get_ident()))
+
+
+def burst(request, size):
+    for number in range(size):
+        log.warning("burst", extra={"number": number})
     return HttpResponse("done")
