@@ -13,11 +13,15 @@ PROJECT = Path(__file__).parent / "project"
 DEADLINE = 20.0
 GUNICORN = ["gunicorn", "shop.wsgi:application", "--bind", "127.0.0.1:{port}"]
 UVICORN = ["uvicorn", "shop.asgi:application", "--port", "{port}", "--no-access-log"]
+WSGIREF = """
+from wsgiref.simple_server import make_server
+from shop.wsgi import application
+make_server("127.0.0.1", {port}, application).serve_forever()
+"""
 SERVERS = {
     "wsgiref": [
         "-c",
-        "from wsgiref.simple_server import make_server; from shop.wsgi import application;"
-        "make_server('127.0.0.1', {port}, application).serve_forever()",
+        WSGIREF,
     ],
     "gunicorn sync": ["-m", *GUNICORN, "--workers", "2"],
     "gunicorn sync preload": ["-m", *GUNICORN, "--workers", "2", "--preload"],

@@ -3,10 +3,10 @@ import logging
 import sys
 
 import pytest
+from counted import counts, series
 from django.test import AsyncClient, Client, override_settings
 from django.urls import include, path, reverse
 
-from counted import counts, series
 from obs_core import LogQuery, StorageError
 from obs_django import views
 

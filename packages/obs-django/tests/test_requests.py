@@ -6,10 +6,10 @@ import weakref
 from pathlib import Path
 
 import pytest
+from counted import active, counts, series
 from django.http import FileResponse, HttpResponse
 from django.test import AsyncClient, Client, RequestFactory, override_settings
 
-from counted import active, counts, series
 from obs_django.middleware import ObsMiddleware
 
 pytestmark = pytest.mark.integration

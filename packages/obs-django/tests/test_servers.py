@@ -5,10 +5,10 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from servers import PROJECT, SERVERS, Server, wait_for
 
 from obs_core import LogQuery
 from obs_storage_sqlite import SQLiteStorage
-from servers import PROJECT, SERVERS, Server, wait_for
 
 pytestmark = pytest.mark.integration
 
@@ -25,7 +25,7 @@ def stored(folder, **query):
 
 
 def logs(server, query=""):
-    status, body, _ = wait_for(
+    _, body, _ = wait_for(
         lambda: (found := server.get(f"/obs/logs?{query}"))[0] == 200 and found,
         "the logs are read",
         server.output,

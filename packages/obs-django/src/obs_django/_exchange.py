@@ -3,12 +3,12 @@
 import asyncio
 import sys
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 from django.http import FileResponse, HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
-from obs_core.http import REQUEST_ID_HEADER, RequestMetrics, request_context
+from obs_core.http import REQUEST_ID_HEADER, Kind, RequestMetrics, request_attributes
 
 from ._routes import template
 from ._service import Service
@@ -19,41 +19,49 @@ class Watch:
     """What all exchanges of a middleware share."""
 
     def __init__(self, service: Service) -> None:
-        self.start = service.start
+        self.idle = True
         self.report = service.runtime.report
         self.metrics = RequestMetrics(service.runtime.registry)
         self.exclude = service.exclude
+        self._service = service
+
+    def start(self) -> None:
+        """At the first request of the process."""
+        self.idle = False
+        self._service.start()
 
 
 class Exchange:
-    """Begun when it is made; `failed` or `answered` is called once. It keeps no request: that keeps it."""
+    """Begun when it is made; `failed` or `answered` is called once. It keeps no request: that keeps it.
 
-    __slots__ = ("_begun", "_method", "_open", "_scheme", "_watch", "context", "error_type")
+    This runs for every request: each line of it is paid for.
+    """
+
+    __slots__ = ("_begun", "_kind", "_watch", "attributes", "error_type")
 
     def __init__(self, watch: Watch, request: Any) -> None:
-        watch.start()
+        if watch.idle:
+            watch.start()
         self._watch = watch
-        self._method = request.method
-        self._scheme = request.scheme
+        self._kind: Kind | None = None
         self.error_type = ""
         header = request.META.get
-        self.context = request_context(
-            {
-                REQUEST_ID_HEADER: header("HTTP_X_REQUEST_ID", ""),
-                "traceparent": header("HTTP_TRACEPARENT", ""),
-            }
-        )
+        request_id, traceparent = header("HTTP_X_REQUEST_ID"), header("HTTP_TRACEPARENT")
+        if request_id or traceparent:
+            self.attributes = request_attributes(request_id or "", traceparent or "")
+        else:
+            self.attributes = request_attributes()
         request.obs_exchange = self
-        self._open = request.path_info not in watch.exclude
-        if self._open:
-            watch.metrics.started(self._method, self._scheme)
+        if request.path_info not in watch.exclude:
+            self._kind = kind = watch.metrics.kind(request.method, request.scheme)
+            kind.active.inc()
         self._begun = perf_counter()
 
     def leave_out(self) -> None:
         """Do not measure it after all."""
-        if self._open:
-            self._open = False
-            self._watch.metrics.abandoned(self._method, self._scheme)
+        if self._kind is not None:
+            self._kind.active.dec()
+            self._kind = None
 
     def failed(self, request: HttpRequest, error: BaseException) -> None:
         """No response: the exception goes on to the server, or the client left and the task was cancelled."""
@@ -64,17 +72,17 @@ class Exchange:
 
     def answered(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         """The same response, with its id; a stream is measured until it is closed."""
-        response.headers[REQUEST_ID_HEADER] = self.context.request_id
-        if isinstance(response, StreamingHttpResponse):
-            self._measure_until_closed(self._route(request), response)
-        elif self._open:
+        response.headers[REQUEST_ID_HEADER] = self.attributes["request_id"]
+        if response.streaming:
+            self._measure_until_closed(self._route(request), cast(StreamingHttpResponse, response))
+        else:
             status = response.status_code
             self._end(self._route(request), status, self.error_type if status >= 500 else "")
         return response
 
     def _measure_until_closed(self, route: str, response: StreamingHttpResponse) -> None:
         # A file may be sent by the server itself, past its iterator.
-        watched = None if isinstance(response, FileResponse) else watch(response, self.context)
+        watched = None if isinstance(response, FileResponse) else watch(response, self.attributes)
 
         def close() -> None:
             response.__dict__.pop("close", None)
@@ -95,12 +103,12 @@ class Exchange:
             return ""
 
     def _end(self, route: str, status: int, error_type: str) -> None:
-        if not self._open:
+        kind = self._kind
+        if kind is None:
             return
-        self._open = False
-        seconds = perf_counter() - self._begun
+        self._kind = None
         try:
-            self._watch.metrics.finished(self._method, route, status, self._scheme, seconds, error_type)
+            kind.finished(route, status, perf_counter() - self._begun, error_type)
         except Exception as error:
             self._watch.report("count a request", error)
 

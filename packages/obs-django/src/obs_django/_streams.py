@@ -6,7 +6,7 @@ from typing import Any, Final, Self
 
 from django.http import StreamingHttpResponse
 
-from obs_core.http import RequestContext
+from obs_core.http import enter, leave
 
 CLIENT_GONE: Final = 499
 
@@ -18,8 +18,8 @@ class Watched:
     of a client that left.
     """
 
-    def __init__(self, context: RequestContext) -> None:
-        self._context = context
+    def __init__(self, attributes: dict[str, str]) -> None:
+        self._attributes = attributes
         self.status: int | None = CLIENT_GONE
         self.error_type = ""
 
@@ -32,43 +32,47 @@ class Watched:
 
 
 class _Chunks(Watched):
-    def __init__(self, context: RequestContext, chunks: Iterator[bytes]) -> None:
-        super().__init__(context)
+    def __init__(self, attributes: dict[str, str], chunks: Iterator[bytes]) -> None:
+        super().__init__(attributes)
         self._next = chunks.__next__
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> bytes:
+        token = enter(self._attributes)
         try:
-            with self._context:
-                return self._next()
+            return self._next()
         except BaseException as error:
             self.note(error)
             raise
+        finally:
+            leave(token)
 
 
 class _AsyncChunks(Watched):
-    def __init__(self, context: RequestContext, chunks: AsyncIterator[bytes]) -> None:
-        super().__init__(context)
+    def __init__(self, attributes: dict[str, str], chunks: AsyncIterator[bytes]) -> None:
+        super().__init__(attributes)
         self._next = chunks.__anext__
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> bytes:
+        token = enter(self._attributes)
         try:
-            with self._context:
-                return await self._next()
+            return await self._next()
         except BaseException as error:
             self.note(error)
             raise
+        finally:
+            leave(token)
 
 
-def watch(response: StreamingHttpResponse, context: RequestContext) -> Watched:
+def watch(response: StreamingHttpResponse, attributes: dict[str, str]) -> Watched:
     """Put a watch between the response and its stream."""
     content: Any = response.streaming_content
-    chunks = _AsyncChunks(context, content) if response.is_async else _Chunks(context, content)
+    chunks = _AsyncChunks(attributes, content) if response.is_async else _Chunks(attributes, content)
     response.streaming_content = chunks
     return chunks
 

@@ -1,13 +1,15 @@
 """Request metrics and context, for `MIDDLEWARE`: put it first."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.core.signals import got_request_exception
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.log import log_response
+
+from obs_core.http import enter, leave
 
 from ._exchange import Exchange, Watch, note_exception
 from ._service import current_service
@@ -36,26 +38,30 @@ class ObsMiddleware:
         if self._async:
             return self._serve(request)
         exchange = Exchange(self._watch, request)
+        token = enter(exchange.attributes)
         try:
-            with exchange.context:
-                response = cast(HttpResponseBase, self._get_response(request))
-                if response.status_code >= 400:
-                    _log(request, response)
+            response: HttpResponseBase = self._get_response(request)
+            if response.status_code >= 400:
+                _log(request, response)
         except BaseException as error:
             exchange.failed(request, error)
             raise
+        finally:
+            leave(token)
         return exchange.answered(request, response)
 
     async def _serve(self, request: HttpRequest) -> HttpResponseBase:
         exchange = Exchange(self._watch, request)
+        token = enter(exchange.attributes)
         try:
-            with exchange.context:
-                response = cast(HttpResponseBase, await self._get_response(request))
-                if response.status_code >= 400:
-                    await sync_to_async(_log, thread_sensitive=False)(request, response)
+            response: HttpResponseBase = await self._get_response(request)
+            if response.status_code >= 400:
+                await sync_to_async(_log, thread_sensitive=False)(request, response)
         except BaseException as error:
             exchange.failed(request, error)
             raise
+        finally:
+            leave(token)
         return exchange.answered(request, response)
 
 
