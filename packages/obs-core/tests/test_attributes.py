@@ -7,7 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from obs_core._attributes import CUT, clean
+from obs_core import describe
+from obs_core._attributes import CUT, _texts, clean
 
 pytestmark = pytest.mark.unit
 
@@ -98,3 +99,19 @@ def test_a_container_that_fails_is_its_text():
             raise RuntimeError("no items")
 
     assert clean({"x": Failing(a=1)}) == {"x": "{'a': 1}"}
+
+
+def test_objects_are_written_as_it_was_said_for_their_type_and_those_derived_from_it():
+    class Question:
+        def __init__(self, path: str) -> None:
+            self.path = path
+
+    class Derived(Question):
+        pass
+
+    describe(Question, lambda question: question.path[:3])
+    try:
+        written = clean({"a": Derived("/a?secret"), "b": [Question("/b?secret")], "c": Question(7)})
+    finally:
+        del _texts[Question]
+    assert written == {"a": "/a?", "b": ["/b?"], "c": "<unprintable Question>"}

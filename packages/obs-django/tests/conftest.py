@@ -13,6 +13,8 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "shop.settings"
 os.environ.pop("OBS_TOKEN", None)
 django.setup()
 
+from counted import whole  # noqa: E402
+
 
 @pytest.fixture
 def runtime():
@@ -34,19 +36,13 @@ class Get:
 
     async def __call__(self, path, **options):
         if isinstance(self.client, Client):
-            return await asyncio.to_thread(self._all, path, options)
+            return await asyncio.to_thread(lambda: whole(self.client.get(path, **options)))
         response = await self.client.get(path, **options)
         if response.streaming:
             response.body = b"".join([chunk async for chunk in response])
             response.close()
         else:
             response.body = response.content
-        return response
-
-    def _all(self, path, options):
-        response = self.client.get(path, **options)
-        response.body = b"".join(response) if response.streaming else response.content
-        response.close()
         return response
 
 

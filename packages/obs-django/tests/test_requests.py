@@ -1,3 +1,4 @@
+import asyncio
 import gc
 import json
 import logging
@@ -6,13 +7,14 @@ import weakref
 from pathlib import Path
 
 import pytest
-from counted import active, counts, series
+from counted import active, counts, series, sizes, whole
 from django.http import FileResponse, HttpResponse
 from django.test import AsyncClient, Client, RequestFactory, override_settings
 
 from obs_django.middleware import ObsMiddleware
 
 pytestmark = pytest.mark.integration
+PROJECT = Path(__file__).parent / "project"
 
 
 async def entries(runtime, get, **query) -> list[dict]:
@@ -209,3 +211,53 @@ def test_a_request_leaves_nothing_to_the_garbage_collector(runtime):
         assert dead() is None
     finally:
         gc.enable()
+
+
+@pytest.mark.asyncio
+async def test_the_bodies_are_measured_where_that_is_asked(runtime, get):
+    stream = "/stream" if isinstance(get.client, Client) else "/stream-async"
+    with override_settings(OBS={"RUNTIME": runtime, "TOKEN": "sesame", "SIZES": True}):
+        for path in ("/hello", stream):
+            assert (await get(path)).status_code == 200
+        whole(Client().get("/file"))
+        ObsMiddleware(lambda request: HttpResponse("hello"))(RequestFactory().post("/", {"a": "b"}))
+    size = len((PROJECT / "shop" / "views.py").read_bytes())
+    assert sizes(runtime, "response") == {"/hello": 5, stream: 6, "/file": size, "_unmatched": 5}
+    assert sizes(runtime, "request")["_unmatched"] > 50
+    assert sizes(runtime, "request")["/hello"] == 0
+
+
+def test_bodies_are_not_measured_unless_asked(runtime):
+    Client().get("/hello")
+    assert sizes(runtime, "response") == {}
+
+
+@pytest.mark.asyncio
+async def test_the_entries_of_django_say_which_request_without_its_query(runtime, get):
+    await get("/nowhere?card=1234")
+    (entry,) = await entries(runtime, get, logger="django.request")
+    assert entry["attributes"]["request"] == "GET /nowhere"
+    assert "1234" not in json.dumps(entry)
+
+
+@pytest.mark.asyncio
+async def test_loggers_that_the_project_keeps_away_from_the_root_are_captured_once(runtime, get):
+    logger = logging.getLogger("django.request")
+    logger.propagate = False
+    kept = logger.handlers[:]
+    try:
+        await get("/nowhere")
+        await get("/nowhere")
+        assert len(await entries(runtime, get, logger="django.request")) == 2
+    finally:
+        logger.propagate, logger.handlers = True, kept
+
+
+def test_the_lag_of_the_loop_is_sampled_where_there_is_one(runtime):
+    def names():
+        return {family.metadata.name for family in runtime.collect()}
+
+    Client().get("/hello")
+    assert "obs_event_loop_lag_seconds" not in names()
+    asyncio.run(AsyncClient().get("/hello"))
+    assert "obs_event_loop_lag_seconds" in names()

@@ -42,6 +42,8 @@ def fresh():
         ({**GOOD, "ACCESS": "shop.obs.nobody"}, "OBS[\"ACCESS\"] is 'shop.obs.nobody'"),
         ({**GOOD, "EXCLUDE": "/healthz"}, 'OBS["EXCLUDE"] must be a list of paths'),
         ({**GOOD, "EXCLUDE": ["healthz"]}, 'OBS["EXCLUDE"] must be a list of paths'),
+        ({**GOOD, "SIZES": "yes"}, 'OBS["SIZES"] must be True or False'),
+        ({**GOOD, "SERVER_LOGS": 1}, 'OBS["SERVER_LOGS"] must be True or False'),
         ({"RUNTIME": "shop.obs.runtime"}, "no folder to keep a token in"),
     ],
 )
@@ -73,6 +75,7 @@ def test_without_the_setting_the_error_says_what_to_set():
         {**GOOD, "ACCESS": "shop.obs.let_in", "METRICS_ACCESS": "open"},
         {**GOOD, "ACCESS": lambda request: True},
         {**GOOD, "EXCLUDE": {"/healthz"}},
+        {**GOOD, "SIZES": True, "SERVER_LOGS": False},
         {"RUNTIME": "shop.obs.runtime", "ACCESS": "loopback"},
     ],
 )

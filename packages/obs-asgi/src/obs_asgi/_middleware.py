@@ -11,11 +11,11 @@ from asgiref.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope, Sco
 from obs_core import Runtime
 from obs_core.http import Kind, RequestMetrics, enter, leave
 from obs_core.process import LoopLag
+from obs_core.servers import capture_servers
 
 from ._app import ObsApp
 from ._exchange import Exchange, MeasuredExchange
 from ._routes import RouteTemplates
-from ._servers import capture_servers
 
 RouteOf = Callable[[HTTPScope], str]
 # Frameworks name the types of ASGI each in its own way.

@@ -1,5 +1,6 @@
 """obs_core: records, ports, instruments, encoders and queries, without any I/O."""
 
+from ._attributes import describe
 from ._capture import LogHandler
 from ._context import bind, current_context
 from ._errors import (
@@ -55,6 +56,7 @@ __all__ = [
     "WorkersPort",
     "bind",
     "current_context",
+    "describe",
     "level_of_number",
     "levels_from",
     "matches_log",

@@ -1,15 +1,25 @@
 """Attributes as JSON: what JSON cannot hold becomes text, so that no value ever breaks a line."""
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from itertools import islice
 from math import isfinite
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 MAX_DEPTH: Final = 8
 MAX_ITEMS: Final = 1000
 MAX_TEXT: Final = 65_536
 CUT: Final = "<cut>"
 _SMALLEST, _LARGEST = -(2**63), 2**64 - 1
+T = TypeVar("T")
+_texts: dict[type, Callable[[Any], object]] = {}
+
+
+def describe(kind: type[T], text: Callable[[T], object]) -> None:
+    """Write attributes of this type, and of those derived from it, as the text of `text(value)`.
+
+    For objects whose own text says too much, as that of a request does with its query string.
+    """
+    _texts[kind] = text
 
 
 def clean(attributes: Mapping[Any, Any]) -> dict[str, Any]:
@@ -54,6 +64,16 @@ def _value(value: Any, depth: int, left: Iterator[int] | None) -> Any:
         return _container(value, depth, iter(range(MAX_ITEMS)) if left is None else left)
     if kind is bytes or kind is bytearray:
         return bytes(value).decode("utf-8", "replace")
+    return _described(value)
+
+
+def _described(value: object) -> str:
+    try:
+        for kind, text in _texts.items():
+            if isinstance(value, kind):
+                return text_of(text(value))
+    except Exception:
+        return f"<unprintable {type(value).__name__}>"
     return text_of(value)
 
 

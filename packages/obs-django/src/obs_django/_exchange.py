@@ -9,26 +9,32 @@ from django.http import FileResponse, HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
 from obs_core.http import REQUEST_ID_HEADER, Kind, RequestMetrics, request_attributes
+from obs_core.process import LoopLag
 
 from ._routes import template
 from ._service import Service
+from ._sizes import Sizes, sent_of
 from ._streams import CLIENT_GONE, type_name, watch
 
 
 class Watch:
     """What all exchanges of a middleware share."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, *, asynchronous: bool) -> None:
         self.idle = True
         self.report = service.runtime.report
-        self.metrics = RequestMetrics(service.runtime.registry)
+        self.metrics = RequestMetrics(service.runtime.registry, sizes=service.sizes)
         self.exclude = service.exclude
+        self.sizes = service.sizes
         self._service = service
+        self._lag = LoopLag(service.runtime.registry) if asynchronous else None
 
     def start(self) -> None:
         """At the first request of the process."""
         self.idle = False
         self._service.start()
+        if self._lag is not None:
+            self._lag.watch(asyncio.get_running_loop())
 
 
 class Exchange:
@@ -37,7 +43,7 @@ class Exchange:
     This runs for every request: each line of it is paid for.
     """
 
-    __slots__ = ("_begun", "_kind", "_watch", "attributes", "error_type")
+    __slots__ = ("_begun", "_kind", "_sizes", "_watch", "attributes", "error_type")
 
     def __init__(self, watch: Watch, request: Any) -> None:
         if watch.idle:
@@ -55,6 +61,7 @@ class Exchange:
         if request.path_info not in watch.exclude:
             self._kind = kind = watch.metrics.kind(request.method, request.scheme)
             kind.active.inc()
+        self._sizes = Sizes(watch.metrics, request) if watch.sizes else None
         self._begun = perf_counter()
 
     def leave_out(self) -> None:
@@ -77,7 +84,8 @@ class Exchange:
             self._measure_until_closed(self._route(request), cast(StreamingHttpResponse, response))
         else:
             status = response.status_code
-            self._end(self._route(request), status, self.error_type if status >= 500 else "")
+            sent = 0 if self._sizes is None else sent_of(response)
+            self._end(self._route(request), status, self.error_type if status >= 500 else "", sent)
         return response
 
     def _measure_until_closed(self, route: str, response: StreamingHttpResponse) -> None:
@@ -89,8 +97,11 @@ class Exchange:
             try:
                 response.close()
             finally:
-                status = response.status_code if watched is None else watched.status or response.status_code
-                self._end(route, status, "" if watched is None else watched.error_type)
+                if watched is None:
+                    self._end(route, response.status_code, "", sent_of(response))
+                else:
+                    status = watched.status or response.status_code
+                    self._end(route, status, watched.error_type, watched.sent)
 
         response.close = close  # type: ignore[method-assign]
 
@@ -102,13 +113,15 @@ class Exchange:
             self._watch.report("route", error)
             return ""
 
-    def _end(self, route: str, status: int, error_type: str) -> None:
+    def _end(self, route: str, status: int, error_type: str, sent: int = 0) -> None:
         kind = self._kind
         if kind is None:
             return
         self._kind = None
         try:
             kind.finished(route, status, perf_counter() - self._begun, error_type)
+            if self._sizes is not None:
+                self._sizes.count(route, status, sent, error_type)
         except Exception as error:
             self._watch.report("count a request", error)
 

@@ -1,9 +1,12 @@
 """What the setting makes: the runtime with its endpoints, one for the process."""
 
+import asyncio
+import logging
 import sys
 from functools import lru_cache
 from os import getpid
-from typing import Any, cast
+from time import monotonic
+from typing import Any, Final, cast
 
 from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.core.exceptions import ImproperlyConfigured
@@ -11,10 +14,14 @@ from django.core.signals import setting_changed
 from django.http import HttpRequest
 
 from obs_core import ObsError
-from obs_core.http import Access, Endpoints, Request
+from obs_core.http import Access, Endpoints, Request, Response
+from obs_core.servers import SERVERS, capture_servers
 
 from ._settings import Check, Settings, read_settings
 from ._translate import Asked, asked
+
+_UNAVAILABLE: Final = 503
+_OPENING: Final = 1.0
 
 
 class Service:
@@ -23,8 +30,11 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         self.runtime = settings.runtime
         self.exclude = settings.exclude
+        self.sizes = settings.sizes
+        self._server_logs = settings.server_logs
         self._access, self._metrics_access = settings.access, settings.metrics_access
         self._started_in = 0
+        self._started_at = 0.0
         try:
             self.endpoints = Endpoints(
                 settings.runtime,
@@ -40,8 +50,11 @@ class Service:
         if self._started_in == getpid():
             return
         self._started_in = getpid()
+        self._started_at = monotonic()
         try:
             self.runtime.start()
+            if self._server_logs:
+                capture_servers(self.runtime.handler, (*SERVERS, *_loggers_of_django()))
             line = self.endpoints.prepare()
         except Exception as error:  # a failure of ours never fails the request
             self.runtime.report("start", error)
@@ -56,6 +69,14 @@ class Service:
     async def asked_for_logs(self, request: HttpRequest) -> Asked:
         """The same for `/logs`."""
         return asked(request, allowed=await self._allows(self._access, request))
+
+    async def logs(self, request: Asked) -> Response:
+        """The answer of `/logs`. The storage opens in the background: just after the start it is waited for."""
+        response = await self.endpoints.logs(request)
+        while response.status == _UNAVAILABLE and monotonic() < self._started_at + _OPENING:
+            await asyncio.sleep(0.02)
+            response = await self.endpoints.logs(request)
+        return response
 
     async def _allows(self, access: "str | Check", request: HttpRequest) -> bool:
         if isinstance(access, str):
@@ -83,6 +104,12 @@ def _forget(*, setting: str, **_: Any) -> None:
 
 
 setting_changed.connect(_forget, dispatch_uid="obs_django")
+
+
+def _loggers_of_django() -> list[str]:
+    """Those that a project may keep away from the root logger; the access lines of `runserver` are not among them."""
+    names = [name for name in logging.root.manager.loggerDict if name.startswith("django.")]
+    return ["django", *(name for name in names if name != "django.server")]
 
 
 def _as_core(access: "str | Check") -> Access:

@@ -11,7 +11,7 @@ from django.utils.module_loading import import_string
 from obs_core import ObsError, Runtime
 
 Check = Callable[[HttpRequest], Any]
-_KEYS: Final = ("RUNTIME", "TOKEN", "ACCESS", "METRICS_ACCESS", "EXCLUDE")
+_KEYS: Final = ("RUNTIME", "TOKEN", "ACCESS", "METRICS_ACCESS", "EXCLUDE", "SIZES", "SERVER_LOGS")
 _WORDS: Final = ("token", "loopback", "open")
 # What is called of a runtime here; a Protocol cannot be asked for its attributes without touching them.
 _RUNTIME: Final = ("registry", "storage", "handler", "start", "stop", "collect", "report")
@@ -25,6 +25,8 @@ class Settings(NamedTuple):
     access: str | Check
     metrics_access: str | Check
     exclude: frozenset[str]
+    sizes: bool
+    server_logs: bool
 
 
 def read_settings() -> Settings:
@@ -42,6 +44,8 @@ def read_settings() -> Settings:
         access,
         _access("METRICS_ACCESS", given["METRICS_ACCESS"]) if "METRICS_ACCESS" in given else access,
         _exclude(given.get("EXCLUDE", ())),
+        _flag("SIZES", given.get("SIZES", False)),
+        _flag("SERVER_LOGS", given.get("SERVER_LOGS", True)),
     )
 
 
@@ -80,6 +84,12 @@ def _exclude(value: object) -> frozenset[str]:
     ):
         return frozenset(value)
     raise ImproperlyConfigured(f'OBS["EXCLUDE"] must be a list of paths that begin with "/", not {value!r}')
+
+
+def _flag(key: str, value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise ImproperlyConfigured(f'OBS["{key}"] must be True or False, not {value!r}')
 
 
 def _imported(key: str, path: str) -> object:

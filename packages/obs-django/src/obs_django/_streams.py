@@ -22,6 +22,7 @@ class Watched:
         self._attributes = attributes
         self.status: int | None = CLIENT_GONE
         self.error_type = ""
+        self.sent = 0
 
     def note(self, error: BaseException) -> None:
         """It ended with this."""
@@ -42,7 +43,9 @@ class _Chunks(Watched):
     def __next__(self) -> bytes:
         token = enter(self._attributes)
         try:
-            return self._next()
+            chunk = self._next()
+            self.sent += len(chunk)
+            return chunk
         except BaseException as error:
             self.note(error)
             raise
@@ -61,7 +64,9 @@ class _AsyncChunks(Watched):
     async def __anext__(self) -> bytes:
         token = enter(self._attributes)
         try:
-            return await self._next()
+            chunk = await self._next()
+            self.sent += len(chunk)
+            return chunk
         except BaseException as error:
             self.note(error)
             raise

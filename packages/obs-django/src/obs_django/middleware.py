@@ -28,8 +28,8 @@ class ObsMiddleware:
 
     def __init__(self, get_response: GetResponse) -> None:
         self._get_response = get_response
-        self._watch = Watch(current_service())
         self._async = iscoroutinefunction(get_response)
+        self._watch = Watch(current_service(), asynchronous=self._async)
         if self._async:
             markcoroutinefunction(self)
         got_request_exception.connect(note_exception, dispatch_uid="obs_django")

@@ -48,7 +48,7 @@ async def logs(request: HttpRequest) -> HttpResponseBase:
     service = _service_for(request)
     asked = await service.asked_for_logs(request)
     if isinstance(request, ASGIRequest):
-        return answered(await service.endpoints.logs(asked))
+        return answered(await service.logs(asked))
     # Under WSGI this runs in a loop of Django's that ends with the view; a thread-sensitive call is back in the
     # server's own thread, which will send the stream.
-    return await sync_to_async(answered_in_pages)(lambda: service.endpoints.logs(asked))
+    return await sync_to_async(answered_in_pages)(lambda: service.logs(asked))

@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
-from obs_asgi._servers import capture_servers
 from obs_core import LogHandler
+from obs_core.servers import capture_servers
 
 pytestmark = pytest.mark.unit
 

@@ -2,9 +2,10 @@
 
 import copy
 import logging
+from collections.abc import Iterable
 from typing import Any, Final
 
-_NAMES: Final = ("uvicorn.error", "uvicorn.access", "uvicorn.asgi", "gunicorn.error", "gunicorn.access")
+SERVERS: Final = ("uvicorn.error", "uvicorn.access", "uvicorn.asgi", "gunicorn.error", "gunicorn.access")
 _UVICORN_PATH: Final = 2  # the place of the path among (client, method, path, version, status)
 
 
@@ -25,9 +26,9 @@ class ServerHandler(logging.Handler):
         return bool(self.handler.handle(record))
 
 
-def capture_servers(handler: logging.Handler) -> None:
+def capture_servers(handler: logging.Handler, names: Iterable[str] = SERVERS) -> None:
     """Capture what does not reach the root logger; what reaches it is captured there, so nothing comes twice."""
-    for name in _NAMES:
+    for name in names:
         logger = logging.getLogger(name)
         while logger.propagate and logger.parent is not None:
             logger = logger.parent
