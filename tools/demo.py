@@ -20,7 +20,7 @@ import composed
 import traffic
 from workspace import BUILD, TOP, DevError, command_line, packages
 
-WORKERS = 1
+WORKERS = 2
 START_DEADLINE = 60.0
 STOP_DEADLINE = 30.0
 TOKEN = "obs.db-token"  # noqa: S105  # the name of its file

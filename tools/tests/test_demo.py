@@ -74,6 +74,7 @@ def test_nothing_is_lost_when_it_is_stopped(tmp_path, number):
     with Demo(tmp_path / "data", "--no-traffic") as demo:
         for _ in range(ORDERS):
             demo.get("/orders", {"plan": "pro", "amount": 5})
+        assert f'orders_total{{plan="pro"}} {ORDERS}\n' in demo.get("/metrics")
         status, rest = demo.stop(number)
     assert status == 0
     assert "Traceback" not in rest
