@@ -87,8 +87,9 @@ class Board:
             else:
                 raise BoardError(f"{self.folder} answers too slowly for a right total")
             self._reader.keep(published)
-            living = [one for one in published if one.id not in past.marks]
-            merged = self._merger.merge([self._past.published(past), *living])
+            living = sorted((one for one in published if one.id not in past.marks), key=_number)
+            dead = [self._past.published(past)] if past.sums else []
+            merged = self._merger.merge([*dead, *living])
         own = [single(WORKERS, len(living)), single(_STRANGERS, strangers)]
         return sorted([*merged, *own], key=lambda family: family.metadata.name)
 
@@ -184,6 +185,10 @@ class Board:
         if (worker, metric) not in self._conflicts:
             self._conflicts.add((worker, metric))
             self._on_conflict(metric)
+
+
+def _number(one: Published) -> int:
+    return one.number
 
 
 def single(metadata: MetricMetadata, value: float) -> MetricFamily:

@@ -126,19 +126,31 @@ class _Plan:
 
         Whole numbers are exact as they are.
         """
-        if len(columns) < 2:
+        low = self._low(published)
+        if len(columns) < 2 and not low:
             return
-        low = {
-            at: published[index].low[slot]
-            for index, order in enumerate(self._orders)
-            if published[index].low
-            for at, slot in enumerate(order)
-            if slot in published[index].low
-        }
-        for at in [at for at, total in enumerate(totals) if total % 1.0 or total > _WHOLE]:
-            parts = [column[at] for column in columns]
+        inexact = set(low)
+        for column in [totals, *columns]:
+            if not all(map(float.is_integer, column)):
+                inexact.update(
+                    at for at, value in enumerate(column[: self._summed]) if not value.is_integer()
+                )
+        if max(totals, default=0.0) > _WHOLE:
+            inexact.update(at for at, total in enumerate(totals) if total > _WHOLE)
+        for at in inexact:
+            parts = [*(column[at] for column in columns), *low.get(at, ())]
             if all(map(isfinite, parts)):
-                totals[at] = fsum([*parts, *low.get(at, ())])
+                totals[at] = fsum(parts)
+
+    def _low(self, published: Sequence[Published]) -> dict[int, Sequence[float]]:
+        """What rounding left over of sums of the dead, by its place among the sums."""
+        return {
+            at: one.low[slot]
+            for one, order in zip(published, self._orders, strict=True)
+            if one.low
+            for at, slot in enumerate(order)
+            if slot in one.low
+        }
 
     def _exemplars(self, published: Sequence[Published]) -> dict[int, Exemplar]:
         """The newest of each series, by its place among the sums."""
