@@ -8,6 +8,7 @@ from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
 EXAMPLES = TOP / "examples"
+APPLICATIONS = TOP / "tests-e2e" / "applications"
 
 _given: set[int] = set()
 

@@ -126,12 +126,12 @@ class Server:
         try:
             return self.process.wait(deadline)
         except subprocess.TimeoutExpired:
-            raise ServerFailedError(f"still runs after {deadline} s:\n{self.output}") from None
+            raise ServerFailedError(f"still runs after {deadline} s:\n{self.output[-4000:]}") from None
 
     def _wait_until_ready(self) -> None:
         def ready() -> bool:
             if self.process.poll() is not None:
-                raise ServerFailedError(f"ended with {self.process.returncode}:\n{self.output}")
+                raise ServerFailedError(f"ended with {self.process.returncode}:\n{self.output[-4000:]}")
             try:
                 return bool(httpx.get(self.url + self._ready, timeout=5).status_code)
             except httpx.TransportError:
@@ -140,7 +140,7 @@ class Server:
         try:
             until(ready, f"{self._command[0]} answers", self._deadline)
         except AssertionError as error:
-            raise ServerFailedError(f"{error}:\n{self.output}") from None
+            raise ServerFailedError(f"{error}:\n{self.output[-4000:]}") from None
 
     def _end(self) -> None:
         process = self.process

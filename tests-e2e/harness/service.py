@@ -11,15 +11,18 @@ from .server import Server
 
 
 class Service:
-    """Reads what a server exposes. `token_file` is made by the service itself at its first start."""
+    """Reads what a server exposes, with `token`, or with the one that the service makes in `token_file`."""
 
-    def __init__(self, server: Server, token_file: Path, prefix: str = "") -> None:
+    def __init__(self, server: Server, token_file: Path, prefix: str = "", token: str = "") -> None:
         self.server = server
         self.token_file = token_file
+        self._token = token
         self._prefix = prefix
 
     @property
     def headers(self) -> dict[str, str]:
+        if self._token:
+            return {"authorization": f"Bearer {self._token}"}
         if not self.token_file.exists():
             assert (
                 self.get(self._prefix + "/logs").status_code == 401

@@ -27,7 +27,8 @@ class Starter:
         parts = [sys.executable, "-m", *command.format(port=port).split()]
         env = {"OBS_DATA": str(self.data), **env}
         server = Server(parts, port, self._folder, cwd=cwd, env=env)
-        return Service(self._stack.enter_context(server), self.data / "obs.db-token", prefix)
+        self._stack.enter_context(server)
+        return Service(server, self.data / "obs.db-token", prefix, env.get("OBS_TOKEN", ""))
 
     def example(self, example: Example, *, more: str = "", port: int = 0, **env: str) -> Service:
         """Start an example, with more arguments for its server."""
