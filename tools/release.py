@@ -6,7 +6,7 @@ python3 tools/release.py obs-django [--bump minor]     the same, and writes vers
 python3 tools/release.py --tag obs-django-v0.1.0       what CI does of a tag: builds that package alone, into --out
 
 A version that has no tag yet is released as it is; without --bump, one that has is followed by the next patch. What
-changed stands in the package's CHANGELOG.md, below `## VERSION - unreleased`.
+changed stands below `## VERSION - unreleased` in the package's CHANGELOG.md, or in files such as changes/+x.added.md.
 """
 
 import re
@@ -69,16 +69,33 @@ def write_version(folder: Path, package: str, version: str) -> None:
         path.write_text(text, encoding="utf-8")
 
 
+def gather_news(folder: Path, version: str, today: str) -> None:
+    """Put the files of `changes` into the changelog, below a heading of this version, and take them away."""
+    text = (folder / "CHANGELOG.md").read_text(encoding="utf-8")
+    if "<!-- news -->\n" not in text or f"## {version} - unreleased" in text:
+        raise DevError(
+            f"with files in changes/, CHANGELOG.md must have a line <!-- news --> and nothing on {version}"
+        )
+    set_up()
+    command = (tool("towncrier"), "build", "--config", "tools/towncrier.toml", "--dir", str(folder))
+    if run(*command, "--name", folder.name, "--version", version, "--date", today, "--yes", quiet=True):
+        raise DevError("the news could not be put into CHANGELOG.md: see above")
+
+
 def date_changelog(folder: Path, version: str) -> str:
     """Put today's date into the heading of this version; what stands below it. Raises `DevError` for nothing."""
     path = folder / "CHANGELOG.md"
-    text = path.read_text(encoding="utf-8")
     today = datetime.now(UTC).date().isoformat()
+    if list((folder / "changes").glob("*.md")):
+        gather_news(folder, version, today)
+    text = path.read_text(encoding="utf-8")
     found = re.search(
         rf"(?ms)^## {re.escape(version)} - (unreleased|\d{{4}}-\d\d-\d\d)\n(.*?)(?=^## |\Z)", text
     )
     if found is None or "- " not in found.group(2):
-        raise DevError(f"CHANGELOG.md says nothing below a heading ## {version} - unreleased")
+        raise DevError(
+            f"CHANGELOG.md says nothing below a heading ## {version} - unreleased, and changes/ is empty"
+        )
     path.write_text(text.replace(f"## {version} - unreleased", f"## {version} - {today}"), encoding="utf-8")
     return found.group(2).strip()
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 import release
-from workspace import TOP, DevError, module
+from workspace import TOP, DevError, module, packages
 
 pytestmark = pytest.mark.integration
 
@@ -18,7 +18,9 @@ def run(*arguments):
 def state():
     """The content of the package that is released."""
     paths = sorted((TOP / "packages" / "obs-django").rglob("*"))
-    return {path: path.read_bytes() for path in paths if path.is_file() and "__pycache__" not in path.parts}
+    return {
+        path: path.read_bytes() for path in paths if path.is_file() and "/." not in str(path.relative_to(TOP))
+    }
 
 
 def test_a_dry_run_bumps_checks_builds_and_prints_the_tag_and_changes_nothing():
@@ -36,7 +38,10 @@ def test_a_dry_run_bumps_checks_builds_and_prints_the_tag_and_changes_nothing():
 def test_a_version_that_the_changelog_does_not_know_is_refused():
     done = run("obs-django", "--dry-run", "--bump", "minor")
     assert done.returncode == 2
-    assert done.stderr == "CHANGELOG.md says nothing below a heading ## 0.2.0 - unreleased\n"
+    assert (
+        done.stderr
+        == "CHANGELOG.md says nothing below a heading ## 0.2.0 - unreleased, and changes/ is empty\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -96,3 +101,28 @@ def test_an_empty_changelog_entry_is_refused(folder):
     )
     with pytest.raises(DevError, match="says nothing"):
         release.date_changelog(folder, "0.2.0")
+
+
+def test_news_in_files_become_the_entry_of_the_version(folder):
+    changelog = folder / "CHANGELOG.md"
+    changelog.write_text("# Changelog\n\nAll.\n\n<!-- news -->\n\n## 0.1.0 - 2026-01-02\n\n- Old.\n")
+    (folder / "changes").mkdir()
+    (folder / "changes" / "+colour.added.md").write_text("Colours.\n")
+    (folder / "changes" / "+crash.fixed.md").write_text("A crash.\n")
+    assert release.date_changelog(folder, "0.2.0") == "### Added\n\n- Colours.\n\n### Fixed\n\n- A crash."
+    text = changelog.read_text()
+    assert text.index("<!-- news -->") < text.index("## 0.2.0 - ") < text.index("## 0.1.0 - ")
+    assert list((folder / "changes").iterdir()) == []
+
+
+def test_news_in_files_and_in_the_changelog_at_once_are_refused(folder):
+    (folder / "changes").mkdir()
+    (folder / "changes" / "+colour.added.md").write_text("Colours.\n")
+    with pytest.raises(DevError, match="and nothing on"):
+        release.date_changelog(folder, "0.2.0")
+
+
+@pytest.mark.parametrize("package", packages())
+def test_a_changelog_says_where_news_go(package):
+    text = (TOP / "packages" / package / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert text.count("\n<!-- news -->\n") == 1
