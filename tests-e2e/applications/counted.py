@@ -21,7 +21,7 @@ def storage() -> Storage:
 
 
 board = DATA / "board" if os.environ.get("E2E_STORAGE") == "ring" else None
-runtime = EmbeddedRuntime(storage(), board=board)
+runtime = EmbeddedRuntime(storage(), board=board, service=os.environ.get("E2E_SERVICE", ""))
 orders = runtime.registry.counter("orders_total", "Orders placed.", labels=("plan",))
 sizes = runtime.registry.histogram("order_size", "Sizes of orders.", buckets=(1, 2, 4))
 gauges = {

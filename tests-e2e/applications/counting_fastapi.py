@@ -23,7 +23,7 @@ async def level(value: float) -> str:
 
 
 @app.get("/fork", response_class=PlainTextResponse)
-async def fork() -> str:
+def fork() -> str:
     """Have a child of this worker place one order."""
     child = os.fork()
     if child == 0:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -68,10 +69,7 @@ class Prometheus:
 
     def query(self, expression: str) -> list[tuple[dict[str, str], float]]:
         """The instant vector of an expression: labels and value of each element."""
-        response = httpx.get(f"{self.server.url}/api/v1/query", params={"query": expression}, timeout=10)
-        response.raise_for_status()
-        result: list[Any] = response.json()["data"]["result"]
-        return [(element["metric"], float(element["value"][1])) for element in result]
+        return [(element["metric"], float(element["value"][1])) for element in self._ask(expression)]
 
     def value(self, expression: str) -> float | None:
         """The only element of an expression; None where there is none."""
@@ -92,11 +90,23 @@ class Prometheus:
         except AssertionError as error:
             raise AssertionError(f"{error}; it is {seen[0]}") from None
 
+    def growth(self, selector: str, window: str = "5m") -> float:
+        """What `increase()` adds up before it extrapolates: the steps between samples, over resets."""
+        [series] = self._ask(f"{selector}[{window}]")
+        values = [float(value) for _, value in series["values"]]
+        return sum(now - before if now >= before else now for before, now in pairwise(values))
+
     def targets(self) -> list[dict[str, Any]]:
         """What Prometheus says of the scrape: health, last error."""
         found = httpx.get(f"{self.server.url}/api/v1/targets", timeout=10).json()
         targets: list[dict[str, Any]] = found["data"]["activeTargets"]
         return targets
+
+    def _ask(self, expression: str) -> list[Any]:
+        response = httpx.get(f"{self.server.url}/api/v1/query", params={"query": expression}, timeout=10)
+        response.raise_for_status()
+        result: list[Any] = response.json()["data"]["result"]
+        return result
 
     def _is_ready(self) -> bool:
         return httpx.get(f"{self.server.url}/-/ready", timeout=5).status_code == 200

@@ -36,6 +36,7 @@ class Starter:
 
     def prometheus(self, service: Service) -> Prometheus:
         """Have a real Prometheus scrape this service each second."""
-        assert service.headers, "the token is there"
-        prometheus = Prometheus(self._folder / "prometheus", service.server.port, service.token_file)
+        token_file = self._folder / "prometheus-token"
+        token_file.write_text(service.headers["authorization"].removeprefix("Bearer "))
+        prometheus = Prometheus(self._folder / "prometheus", service.server.port, token_file)
         return self._stack.enter_context(prometheus)
