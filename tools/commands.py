@@ -3,6 +3,7 @@
 demo [--host] [--port] [--workers] [--data FOLDER] [--no-traffic]   a live service to look at
 test [PACKAGE ...]      every test, on built wheels, with the newest and the lowest dependencies
 check [STEP ...]        ruff-check, ruff-format, mypy, contracts, dependencies, api (all where none is named)
+build [PACKAGE ...]     wheels and source archives, into dist/
 audit                   known weaknesses in what is installed, where the package index knows of them
 bench [PACKAGE ...]     our figures beside the peers'
 replay FOLDER [--storage sqlite|ring|memory|all]   a folder of log files through the whole path
@@ -19,13 +20,22 @@ import demo
 import pythons
 import replay
 import suites
-from workspace import guarded, run, set_up, tool
+from workspace import TOP, chosen, guarded, run, set_up, tool
+
+
+def build(arguments: list[str]) -> int:
+    """Let hatch build these packages (all where none is named) into `dist`."""
+    names = chosen(arguments)
+    set_up()
+    return max(run(tool("hatch"), "build", str(TOP / "dist"), cwd=TOP / "packages" / name) for name in names)
+
 
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "demo": demo.main,
     "test": suites.main,
     "check": checks.main,
     "audit": audit.main,
+    "build": build,
     "bench": bench.main,
     "replay": replay.main,
     "matrix": pythons.main,

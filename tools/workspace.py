@@ -117,11 +117,13 @@ def python_of(environment: Path) -> Path:
     return environment / SCRIPTS / ("python.exe" if os.name == "nt" else "python")
 
 
-def run(*command: str, quiet: bool = False, env: Mapping[str, str] | None = None) -> int:
-    """Run a command at the top of the repository; its output is shown, or only where it fails."""
+def run(
+    *command: str, quiet: bool = False, cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> int:
+    """Run a command (at the top of the repository); its output is shown, or only where it fails."""
     done = subprocess.run(
         command,
-        cwd=TOP,
+        cwd=cwd or TOP,
         env={**os.environ, **(env or {})},
         stdout=subprocess.PIPE if quiet else None,
         stderr=subprocess.STDOUT if quiet else None,
