@@ -3,12 +3,14 @@
 from collections.abc import Callable, Iterator, Mapping, Set
 from itertools import islice
 from math import isfinite
+from sys import getsizeof
 from typing import Any, Final, TypeVar
 
 MAX_DEPTH: Final = 8
 MAX_ITEMS: Final = 1000
 MAX_TEXT: Final = 65_536
 CUT: Final = "<cut>"
+_SCALAR: Final = 8
 _SMALLEST, _LARGEST = -(2**63), 2**64 - 1
 T = TypeVar("T")
 _texts: dict[type, Callable[[Any], object]] = {}
@@ -28,7 +30,42 @@ def clean(attributes: Mapping[Any, Any]) -> dict[str, Any]:
     Deeper than 8 levels, cycles too, reads `<too deep>`, and after 1,000 items in one attribute `<cut>`;
     non-finite floats, integers over 64 bits, bytes, dates and all other objects become their text.
     """
-    return {_key(key): _value(value, 1, None) for key, value in list(attributes.items())}
+    return measured(attributes)[0]
+
+
+def measured(attributes: Mapping[Any, Any]) -> tuple[dict[str, Any], int]:
+    """The copy that `clean` makes, and about how many bytes of text it holds."""
+    copy: dict[str, Any] = {}
+    size = 0
+    for key, value in list(attributes.items()):
+        # What nearly all are is told apart here, since every logging call with attributes waits for this.
+        if type(key) is not str or not key.isascii():
+            key = _key(key)  # noqa: PLW2901
+        kind = type(value)
+        if kind is str and value.isascii():
+            size += len(value)
+        elif (kind is int and _SMALLEST <= value <= _LARGEST) or kind is bool or value is None:
+            size += _SCALAR
+        else:
+            value = _value(value, 1, None)  # noqa: PLW2901
+            size += size_of(value)
+        size += len(key)
+        copy[key] = value
+    return copy, size
+
+
+def size_of(value: Any) -> int:
+    """About how many bytes of text a value holds that was cleaned."""
+    if type(value) is str:
+        return text_size(value)
+    if type(value) is dict:
+        return sum(len(name) + size_of(item) for name, item in value.items())
+    return sum(map(size_of, value)) if type(value) is list else _SCALAR
+
+
+def text_size(text: str) -> int:
+    """The bytes that a text takes in memory, beyond ASCII with what Python adds."""
+    return len(text) if text.isascii() else getsizeof(text)
 
 
 def valid_text(text: str) -> str:
@@ -40,6 +77,8 @@ def valid_text(text: str) -> str:
 
 def text_of(value: object) -> str:
     """`str(value)`, or `<unprintable TYPE>` where that fails."""
+    if type(value) is str:
+        return valid_text(value)
     try:
         return valid_text(str(value))
     except Exception:  # whatever the host's __str__ raises is not the host's failure here

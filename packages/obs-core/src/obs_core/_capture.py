@@ -8,7 +8,7 @@ from time import time
 from typing import Any, Final
 
 from ._context import bound
-from ._entries import MAX_ENTRY, Fields, bounded, call_fields, level_of, record_fields
+from ._entries import MAX_ENTRY, Fields, call_fields, level_of, plain_message, record_fields
 from ._queue import LogQueue
 from ._records import LogEntry
 from ._redaction import Redact, redactor
@@ -77,12 +77,10 @@ class LogHandler(logging.Handler):
     def handle(self, record: logging.LogRecord) -> bool:
         """Queue a record; whatever its arguments do, the caller never sees it."""
         try:
-            message, level, name = record.msg, record.levelname, record.name
-            # The usual record is text and nothing else; all others take the longer way.
+            level, name = record.levelname, record.name
+            # The usual record is text, perhaps with arguments; all others take the longer way.
             if (
-                record.args
-                or level not in _USUAL_LEVELS
-                or type(message) is not str
+                level not in _USUAL_LEVELS
                 or len(record.__dict__) != _USUAL
                 or record.exc_info
                 or record.stack_info
@@ -90,9 +88,10 @@ class LogHandler(logging.Handler):
                 or self._guarded
                 or name.startswith(_PERHAPS_OWN)
                 or bound()
-                or not message.isascii()
-                or len(message) > MAX_ENTRY
             ):
+                return self._handle_other(record)
+            message = plain_message(record.msg, record.args) if record.args else record.msg
+            if type(message) is not str or not message.isascii() or len(message) > MAX_ENTRY:
                 return self._handle_other(record)
             if self.queue.put(len(message), record.created, level, message, None, name):
                 if level in _URGENT and self.on_urgent is not None:
@@ -121,7 +120,7 @@ class LogHandler(logging.Handler):
         """
         known, kept = level_of(level, number)
         when = time() if timestamp is None else timestamp
-        self._add(lambda: call_fields(when, known, kept, message, attributes, logger, exc_info))
+        self._add(call_fields, when, known, kept, message, attributes, logger, exc_info)
 
     def drain(self, limit: int) -> list[LogEntry]:
         """Take up to `limit` entries out of the queue, redacted, in the order of arrival."""
@@ -161,15 +160,12 @@ class LogHandler(logging.Handler):
                 return False
             if isinstance(passed, logging.LogRecord):  # since Python 3.12 a filter may give another record
                 record = passed
-        return self._add(lambda: record_fields(record))
+        return self._add(record_fields, record)
 
-    def _add(self, make: Callable[[], Fields]) -> bool:
+    def _add(self, make: Callable[..., Fields], *arguments: Any) -> bool:
         """Queue the fields that `make` gives, which may run code of the host, which may log."""
-        if self._closed:
-            self.queue.refuse("stopped")
-            return False
-        if threading.get_ident() in self._silent:
-            self.queue.refuse("own")
+        if self._guarded and (self._closed or threading.get_ident() in self._silent):
+            self.queue.refuse("stopped" if self._closed else "own")
             return False
         depth = getattr(self._inside, "depth", 0)
         if depth >= _MAX_DEPTH:
@@ -177,9 +173,9 @@ class LogHandler(logging.Handler):
             return False
         self._inside.depth = depth + 1
         try:
-            size, fields = bounded(make())
-            if self.queue.put(size, *fields):
-                if fields[1] in _URGENT and self.on_urgent is not None:
+            fields = make(*arguments)
+            if self.queue.put(*fields):
+                if fields[2] in _URGENT and self.on_urgent is not None:
                     self.on_urgent()
                 return True
         except Exception:  # the host's logging call must go on, and the entry must be counted

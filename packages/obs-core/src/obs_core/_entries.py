@@ -2,17 +2,20 @@
 
 import sys
 from collections.abc import Mapping
+from itertools import islice
 from logging import LogRecord, makeLogRecord
 from typing import Any, Final
 
-from ._attributes import clean, text_of, valid_text
+from ._attributes import measured, size_of, text_of, text_size, valid_text
 from ._context import bound
 from ._exceptions import ExceptionInfo, exception_attributes
-from ._levels import level_of_number, parse_level
+from ._levels import SEVERITY, level_of_number, parse_level
 
 MAX_ENTRY: Final = 65_536
 TRUNCATED: Final = "obs.truncated"
+_USUAL: Final = len(vars(makeLogRecord({})))
 _STANDARD: Final = frozenset(vars(makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 # What structlog's event dictionaries have beside the caller's own values.
 _EVENT: Final = frozenset(
     {"event", "level", "timestamp", "logger", "exc_info", "stack_info", "exception", "stack"}
@@ -20,13 +23,26 @@ _EVENT: Final = frozenset(
 _STRUCTLOG_EXTRA: Final = frozenset({"_logger", "_name", "_record", "_from_structlog"})
 _METHODS: Final = {"EXCEPTION": "ERROR", "WARN": "WARNING", "FATAL": "CRITICAL"}
 
-# Timestamp, level, message, attributes, logger, trace id, span id: as in `LogEntry`.
-Fields = tuple[float, str, str, dict[str, Any], str, str, str]
+# About how many bytes of text, then the fields of `LogEntry` in their order.
+Fields = tuple[int, float, str, str, dict[str, Any], str, str, str]
+
+
+def plain_message(message: object, arguments: object) -> str | None:
+    """The message with its arguments where that runs no code of the host; None where it may, or fails."""
+    if type(message) is str and type(arguments) is tuple and _PLAIN.issuperset(map(type, arguments)):
+        try:
+            return message % arguments
+        except (TypeError, ValueError, OverflowError):  # said in the message by the longer way
+            return None
+    return None
 
 
 def record_fields(record: LogRecord) -> Fields:
     """The fields of a record: arguments are formatted now, `extra` and the exception become attributes."""
-    extra = {name: value for name, value in record.__dict__.items() if name not in _STANDARD}
+    # A record makes its own fields first; those of another class may be in any order.
+    begin = _USUAL if type(record) is LogRecord else 0
+    items = islice(record.__dict__.items(), begin, None)
+    extra = {name: value for name, value in items if name not in _STANDARD}
     message = record.msg
     exc_info: Any = record.exc_info
     if type(message) is dict and "event" in message:  # structlog, through its formatter for logging
@@ -38,9 +54,8 @@ def record_fields(record: LogRecord) -> Fields:
     if record.stack_info:
         extra["code.stacktrace"] = record.stack_info
     level, kept = level_of(record.levelname, record.levelno)
-    return call_fields(
-        record.created, level, kept, message, extra, text_of(record.name), exc_info or record.exc_info
-    )
+    info = exc_info or record.exc_info
+    return call_fields(record.created, level, kept, message, extra, text_of(record.name), info)
 
 
 def call_fields(
@@ -58,12 +73,19 @@ def call_fields(
         merged.setdefault("level", level_name)
     if exc_info:
         merged.update(exception_attributes(exception_info(exc_info)))
-    trace_id, span_id = text_of(merged.pop("trace_id", "")), text_of(merged.pop("span_id", ""))
-    return (timestamp, level, text_of(message), clean(merged), logger, trace_id, span_id)
+    trace_id, span_id = merged.pop("trace_id", ""), merged.pop("span_id", "")
+    copy, size = measured(merged)
+    text = text_of(message)
+    size += text_size(text)
+    if size > MAX_ENTRY:
+        size, text, copy = MAX_ENTRY, *_cut(text, copy)
+    return (size, timestamp, level, text, copy, logger, text_of(trace_id), text_of(span_id))
 
 
 def level_of(name: object, number: int | None = None) -> tuple[str, str]:
     """One of `LEVELS`, and the name that was given where it is another, as SUCCESS or NOTICE; else ""."""
+    if type(name) is str and name in SEVERITY:
+        return name, ""
     text = str(name)
     level = parse_level(_METHODS.get(text.upper(), text))
     if level is not None:
@@ -90,24 +112,19 @@ def exception_info(given: object) -> ExceptionInfo:
     return sys.exc_info()
 
 
-def bounded(fields: Fields) -> tuple[int, Fields]:
-    """About how many bytes of text the fields hold, and the fields: cut, and marked, where it was over 64 kB."""
-    timestamp, level, message, attributes, *rest = fields
-    size = _text_size(message) + sum(map(_size, attributes.items()))
-    if size <= MAX_ENTRY:
-        return size, fields
-    # Half for the message, the rest for attributes while they fit.
+def _cut(message: str, attributes: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """At most 64 kB of both, and marked: half for the message, the rest for attributes while they fit."""
     message = _cut_text(message, MAX_ENTRY // 2)
-    left = MAX_ENTRY - _text_size(message)
+    left = MAX_ENTRY - text_size(message)
     kept: dict[str, Any] = {TRUNCATED: True}
     for name, value in attributes.items():
-        if type(value) is str and _size((name, value)) > left:
+        if type(value) is str and len(name) + text_size(value) > left:
             value = _cut_text(value, max(left - len(name), 0))  # noqa: PLW2901
-        left -= _size((name, value))
+        left -= len(name) + size_of(value)
         if left < 0:
             break
         kept[name] = value
-    return MAX_ENTRY, (timestamp, level, message, kept, *rest)  # type: ignore[return-value]
+    return message, kept
 
 
 def _message(record: LogRecord) -> str:
@@ -118,21 +135,6 @@ def _message(record: LogRecord) -> str:
         return valid_text(record.getMessage())
     except Exception:  # wrong arguments, or a __str__ that raises: the text says so
         return f"{text_of(message)} <unprintable arguments>"
-
-
-def _size(attribute: tuple[str, Any]) -> int:
-    name, value = attribute
-    if type(value) is str:
-        return len(name) + _text_size(value)
-    if type(value) is dict:
-        return len(name) + sum(map(_size, value.items()))
-    if type(value) is list:
-        return len(name) + sum(_size(("", item)) for item in value)
-    return len(name) + 8
-
-
-def _text_size(text: str) -> int:
-    return len(text) if text.isascii() else sys.getsizeof(text)
 
 
 def _cut_text(text: str, size: int) -> str:

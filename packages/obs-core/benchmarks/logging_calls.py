@@ -1,0 +1,85 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["obs-core", "opentelemetry-sdk>=1.30"]
+# ///
+"""What a logging call costs over one that goes to `NullHandler`: until it is queued, not until it is written."""
+
+import logging
+import queue
+import warnings
+from logging.handlers import QueueHandler
+from statistics import median
+
+from shared.side_by_side import ROUNDS, US, Measure, named, rounds, seconds, timed, title
+
+from obs_core import LogHandler
+
+NUMBER = 20_000
+CALLS = {
+    "info('order paid'), the budget's": "log.info('order paid')",
+    "with two arguments": "log.info('order %d of %s paid', 7, 'pro')",
+    "with extra": "log.info('order paid', extra=extra)",
+}
+
+
+def opentelemetry_handler() -> logging.Handler:
+    from opentelemetry.sdk._logs import LoggerProvider, LoggingHandler  # noqa: PLC0415
+    from opentelemetry.sdk._logs.export import (  # noqa: PLC0415
+        BatchLogRecordProcessor,
+        ConsoleLogRecordExporter,
+    )
+
+    class Nowhere(ConsoleLogRecordExporter):
+        def export(self, batch):
+            return None
+
+    warnings.simplefilter("ignore")  # where the handler lives changes between their versions
+    provider = LoggerProvider()
+    provider.add_log_record_processor(BatchLogRecordProcessor(Nowhere(), schedule_delay_millis=600_000))
+    return LoggingHandler(logger_provider=provider)
+
+
+def measure(handler: logging.Handler, statement: str, empty: object = None) -> Measure:
+    log = logging.Logger("shop")
+    log.addHandler(handler)
+    run = timed(statement, {"log": log, "extra": {"order": 7, "plan": "pro"}}, NUMBER)
+
+    def one() -> float:
+        figure = run()
+        if callable(empty):
+            empty()
+        return figure
+
+    return one
+
+
+def main() -> None:
+    title("Logging calls, over NullHandler")
+    ours = LogHandler()
+    waiting: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
+
+    def take_all() -> None:
+        while not waiting.empty():
+            waiting.get()
+
+    otel = opentelemetry_handler()
+    for what, statement in CALLS.items():
+        figures = rounds(
+            {
+                "none": measure(logging.NullHandler(), statement),
+                US: measure(ours, statement, ours.queue.clear),
+                "QueueHandler and SimpleQueue": measure(QueueHandler(waiting), statement, take_all),
+                named("opentelemetry-sdk"): measure(otel, statement),
+            },
+            ROUNDS * 2 + 1,
+        )
+        none = figures.pop("none")
+        budget = "budget: at most 1.0 us" if "budget" in what else ""
+        print(f"{what:44} {'NullHandler, the call itself':36} {seconds(median(none)):>10}")
+        for name, figure in figures.items():
+            over = median(one - zero for one, zero in zip(figure, none, strict=True))
+            print(f"{'':44} {name:36} {'+' + seconds(over):>10}  {budget if name == US else ''}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
