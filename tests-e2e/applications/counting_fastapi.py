@@ -30,5 +30,5 @@ def fork() -> str:
         orders.labels("forked").inc()
         runtime.flush()
         os._exit(0)
-    _, status = os.waitpid(child, 0)  # noqa: ASYNC222  # the child ends at once
+    _, status = os.waitpid(child, 0)
     return str(status)

@@ -86,7 +86,17 @@ def test_every_public_name_is_there_and_sorted():
     assert all(hasattr(obs_core, name) for name in obs_core.__all__)
     public = {name for name in vars(obs_core) if not name.startswith("_")}
     assert public - set(obs_core.__all__) <= {
-        *("cursors", "encoders", "http", "integrations", "logger", "process", "retention", "testing")
+        *(
+            "cursors",
+            "encoders",
+            "http",
+            "integrations",
+            "logger",
+            "process",
+            "retention",
+            "servers",
+            "testing",
+        )
     }
 
 

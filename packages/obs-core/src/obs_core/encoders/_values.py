@@ -25,5 +25,7 @@ def number_text(value: float) -> str:
         return "NaN"
     if value in (inf, -inf):
         return "+Inf" if value > 0 else "-Inf"
+    if not value:
+        return repr(float(value)).removesuffix(".0")  # the sign of -0.0 stays, as in `sample_lines`
     whole = int(value)
     return str(whole) if whole == value and -(2**63) < whole < 2**63 else repr(float(value))
