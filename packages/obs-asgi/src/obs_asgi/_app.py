@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from os import getpid
 from typing import Any
 
-from asgiref.typing import HTTPScope
-
 from obs_core import Runtime
-from obs_core.http import Access, Endpoints, Response
+from obs_core.http import Access, Endpoints
+from obs_core.http.aio import stopping
 
 from ._translate import request_of, send_response
 
@@ -16,8 +15,9 @@ from ._translate import request_of, send_response
 class ObsApp:
     """Serves `/metrics` and `/logs`, below whatever path it is mounted at.
 
-    `token` (one, or several for a rotation), `access` and `metrics_access` say who may read. Raises
-    `ConfigurationError` where nobody could ever be let in.
+    `token` (one, or several for a rotation), `access` and `metrics_access` say who may read; a
+    stream that follows the logs ends after `stream_life` seconds. Raises `ConfigurationError` where nobody could ever
+    be let in.
     """
 
     def __init__(
@@ -27,9 +27,12 @@ class ObsApp:
         token: str | Sequence[str] | None = None,
         access: Access = "token",
         metrics_access: Access | None = None,
+        stream_life: float = 300.0,
     ) -> None:
         self._runtime = runtime
-        self._endpoints = Endpoints(runtime, token=token, access=access, metrics_access=metrics_access)
+        self._endpoints = Endpoints(
+            runtime, token=token, access=access, metrics_access=metrics_access, stream_life=stream_life
+        )
         self._announced = 0
 
     # Frameworks name the types of ASGI each in its own way: whatever they take an application to be, this is one.
@@ -38,8 +41,17 @@ class ObsApp:
             return
         self._runtime.start()
         self.announce()
-        response = await self.respond(scope)
-        await send_response(response, send, head=scope["method"] == "HEAD")
+        request = request_of(scope)
+        # Some frameworks cut the mount off the path, others do not: the last part tells in both.
+        endpoint = scope["path"].rstrip("/").rpartition("/")[2]
+        with stopping(self._runtime) as pause:
+            if endpoint == "metrics":
+                response = self._endpoints.metrics(request)
+            elif endpoint == "logs":
+                response = await self._endpoints.logs(request, pause)
+            else:
+                response = self._endpoints.missing(request)
+            await send_response(response, receive, send, pause)
 
     def announce(self) -> None:
         """Say once in each process who may read, on stderr; the token is made where there is none."""
@@ -53,12 +65,3 @@ class ObsApp:
             return
         if sys.stderr is not None:  # pythonw has none
             sys.stderr.write(f"{line}\n")
-
-    async def respond(self, scope: HTTPScope) -> Response:
-        """The answer to a request; 404 for other paths."""
-        request = request_of(scope)
-        # Some frameworks cut the mount off the path, others do not: the last part tells in both.
-        endpoint = scope["path"].rstrip("/").rpartition("/")[2]
-        if endpoint == "metrics":
-            return self._endpoints.metrics(request)
-        return await self._endpoints.logs(request) if endpoint == "logs" else self._endpoints.missing(request)

@@ -1,10 +1,13 @@
 """Between ASGI and the values of `obs_core.http` (ASGI specification, HTTP & WebSocket protocol 2.5)."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 
-from asgiref.typing import ASGISendCallable, HTTPScope
+from asgiref.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope
 
 from obs_core.http import Request, Response
+from obs_core.http.aio import Stopping
+
+from ._streams import send_stream
 
 
 def request_of(scope: HTTPScope) -> Request:
@@ -27,20 +30,18 @@ def headers_of(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     return headers
 
 
-async def send_response(response: Response, send: ASGISendCallable, *, head: bool) -> None:
-    """Send a response; to a HEAD request without its body."""
+async def send_response(
+    response: Response, receive: ASGIReceiveCallable, send: ASGISendCallable, stopping: Stopping
+) -> None:
+    """Send a response. A stream is broken off where the reader leaves, or does not read."""
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
     await send(
         {"type": "http.response.start", "status": response.status, "headers": headers, "trailers": False}
     )
-    if not head and not isinstance(response.body, bytes):
-        await _send_stream(response.body, send)
+    if isinstance(response.body, bytes):
+        await send({"type": "http.response.body", "body": response.body, "more_body": False})
         return
-    body = b"" if head or not isinstance(response.body, bytes) else response.body
-    await send({"type": "http.response.body", "body": body, "more_body": False})
-
-
-async def _send_stream(chunks: AsyncIterator[bytes], send: ASGISendCallable) -> None:
-    async for chunk in chunks:
-        await send({"type": "http.response.body", "body": chunk, "more_body": True})
-    await send({"type": "http.response.body", "body": b"", "more_body": False})
+    try:
+        await send_stream(response.body, receive, send, stopping)
+    finally:
+        await response.body.aclose()

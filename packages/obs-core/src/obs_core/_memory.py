@@ -19,6 +19,7 @@ from .cursors import cursor_text, parse_cursor
 if TYPE_CHECKING:
     from pathlib import Path
 
+_PAGE: Final = 1000
 _encode: Final = msgspec.msgpack.Encoder().encode
 
 R = TypeVar("R", LogEntry, MetricSample)
@@ -105,10 +106,12 @@ class _Logs:
         place = parse_cursor(query.after, self.generation) if query.after else None
         rows = self.table.rows()
         newest_first = query.order == "desc"
+        if place is not None:
+            rows = [row for row in rows if (row[0] < place if newest_first else row[0] > place)]
         found = 0
-        for number, entry in reversed(rows) if newest_first else rows:
-            if place is not None and (number >= place if newest_first else number <= place):
-                continue
+        for looked, (number, entry) in enumerate(reversed(rows) if newest_first else rows):
+            if query.progress is not None and looked and looked % _PAGE == 0:
+                query.progress(cursor_text(self.generation, number + (1 if newest_first else -1)))
             if not matches_log(query, entry):
                 continue
             yield StoredLog(cursor_text(self.generation, number), entry)

@@ -1,6 +1,6 @@
 """What may be asked of a storage, and whether a record answers it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -18,7 +18,8 @@ class LogQuery(msgspec.Struct, frozen=True, kw_only=True):
     `since` is inclusive and `until` exclusive, both by timestamp. `level` means this severity or
     worse. `text` is a case-insensitive substring of the message. `attributes` maps a name to the
     text of its value. `after` is a cursor, exclusive: with `desc` it means older. `limit` counts
-    entries; None means all. Raises `QueryError` for a value that cannot be.
+    entries; None means all. `progress` is called now and then, where nothing is held, with the cursor
+    up to which all was looked at; what it raises ends the reading. Raises `QueryError` for a value that cannot be.
     """
 
     since: float | None = None
@@ -31,6 +32,7 @@ class LogQuery(msgspec.Struct, frozen=True, kw_only=True):
     after: str = ""
     order: Order = "asc"
     limit: int | None = None
+    progress: Callable[[str], None] | None = None
 
     def __post_init__(self) -> None:
         if self.level is not None and parse_level(self.level) is None:

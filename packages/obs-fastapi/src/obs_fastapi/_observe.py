@@ -23,6 +23,7 @@ def observe(
     token: str | Sequence[str] | None = None,
     access: HostAccess = "token",
     metrics_access: HostAccess | None = None,
+    stream_life: float = 300.0,
     exclude: Iterable[str] = (),
     server_logs: bool = True,
     sizes: bool = False,
@@ -31,7 +32,8 @@ def observe(
 
     Everything else may be added to the application before or after: ours stays outermost, and our paths are found
     first. `access` and `metrics_access` may be a dependency, `Depends(...)`, which raises for whom it does not let in;
-    then the endpoints are routes of the application, below its middleware. Paths in `exclude` are not measured;
+    then the endpoints are routes of the application, below its middleware. A stream that follows the logs ends after
+    `stream_life` seconds. Paths in `exclude` are not measured;
     `server_logs` captures the loggers of uvicorn and gunicorn, `sizes` measures the bodies of requests and responses.
     Raises `ConfigurationError` where nobody could ever be let in, where the application runs already, or is observed
     twice.
@@ -45,11 +47,18 @@ def observe(
     endpoints = None
     if isinstance(access, Depends) or isinstance(metrics_access, Depends):
         router = create_router(
-            runtime, prefix=prefix, token=token, access=access, metrics_access=metrics_access
+            runtime,
+            prefix=prefix,
+            token=token,
+            access=access,
+            metrics_access=metrics_access,
+            stream_life=stream_life,
         )
         app.router.routes[:0] = router.routes  # before whatever catches all
     else:
-        endpoints = ObsApp(runtime, token=token, access=access, metrics_access=metrics_access)
+        endpoints = ObsApp(
+            runtime, token=token, access=access, metrics_access=metrics_access, stream_life=stream_life
+        )
     _observed.add(app)
     build = app.build_middleware_stack
 

@@ -24,6 +24,7 @@ def create_router(
     token: str | Sequence[str] | None = None,
     access: HostAccess = "token",
     metrics_access: HostAccess | None = None,
+    stream_life: float = 300.0,
 ) -> APIRouter:
     """A router with `/metrics` and `/logs`, which starts and stops the runtime with the application.
 
@@ -41,7 +42,13 @@ def create_router(
             runtime.stop()
 
     metrics_access = access if metrics_access is None else metrics_access
-    app = ObsApp(runtime, token=token, access=_checked(access), metrics_access=_checked(metrics_access))
+    app = ObsApp(
+        runtime,
+        token=token,
+        access=_checked(access),
+        metrics_access=_checked(metrics_access),
+        stream_life=stream_life,
+    )
 
     async def endpoint() -> Response:
         return _Answer(app)

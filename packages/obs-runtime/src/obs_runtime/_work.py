@@ -55,9 +55,7 @@ class Metrics:
             alone = Alone(service=workers.service)
             alone.publish(self.own())
             return alone.collect()
-        families = self.workers.collect()
-        self._registry.hold_to(families)
-        return families
+        return self.workers.collect()
 
     def after_fork_in_child(self) -> None:
         self._lock = threading.RLock()

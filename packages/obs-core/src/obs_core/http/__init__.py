@@ -1,9 +1,10 @@
 """What the endpoints and the request middleware decide: values in, values out, no framework."""
 
 from ._access import Access
-from ._endpoints import Endpoints
+from ._endpoints import MAX_SEARCHES, MAX_STREAMS, Endpoints
+from ._follow import Pause
 from ._messages import Request, Response
-from ._parameters import MAX_LIMIT, MAX_TEXT, parse_parameters
+from ._parameters import MAX_LIMIT, MAX_TEXT, Parameters, parse_parameters
 from ._request_context import (
     REQUEST_ID_HEADER,
     RequestContext,
@@ -16,11 +17,15 @@ from ._request_metrics import Kind, RequestMetrics
 
 __all__ = [
     "MAX_LIMIT",
+    "MAX_SEARCHES",
+    "MAX_STREAMS",
     "MAX_TEXT",
     "REQUEST_ID_HEADER",
     "Access",
     "Endpoints",
     "Kind",
+    "Parameters",
+    "Pause",
     "Request",
     "RequestContext",
     "RequestMetrics",

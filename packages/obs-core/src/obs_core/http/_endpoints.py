@@ -2,23 +2,27 @@
 
 import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Final
-
-from msgspec.structs import replace
 
 from .._errors import ConfigurationError, CursorExpiredError, QueryError, StorageError
 from .._ports import Runtime
-from .._queries import LogQuery
-from .._records import StoredLog
-from ..encoders import CONTENT_TYPE_OPENMETRICS, CONTENT_TYPE_TEXT, encode_ndjson, exposition
+from ..encoders import CONTENT_TYPE_OPENMETRICS, CONTENT_TYPE_TEXT, exposition
 from ._access import Access, checked_access, has_token, is_local, token_bytes
+from ._follow import Newest, Pause, follow
 from ._messages import Request, Response, complete, headless, problem, streamed
 from ._negotiation import accepts_gzip, gzip, prefers_openmetrics
-from ._parameters import parse_parameters
+from ._pages import found
+from ._parameters import Parameters, parse_parameters
+from ._slots import Slots
 from ._token import make_or_read_token, token_path
 
+MAX_STREAMS: Final = 16
+MAX_SEARCHES: Final = 2
+TIME_LIMIT: Final = 5.0
 _NDJSON: Final = "application/x-ndjson"
+_LATER: Final = (("retry-after", "5"),)
+_UNBUFFERED: Final = (("x-accel-buffering", "no"),)  # nginx would keep the lines until it has a few kB
 # One header, Basic first: browsers look at the first challenge, and Django keeps one of a name.
 _CHALLENGE: Final = (("www-authenticate", 'Basic realm="obs", Bearer realm="obs"'),)
 
@@ -28,7 +32,8 @@ class Endpoints:
 
     `token` (one, or several while they are changed) or the environment's `OBS_TOKEN` lets in; with neither,
     one is made beside the storage. `access="loopback"` asks no token of this machine, `"open"` of nobody,
-    a callable decides itself; `metrics_access` is the same for `/metrics` alone. Raises `ConfigurationError`
+    a callable decides itself; `metrics_access` is the same for `/metrics` alone. A stream that follows ends
+    after `stream_life` seconds, and the reader goes on from its cursor. Raises `ConfigurationError`
     where a token is needed and there is none, nor a folder to keep one in.
     """
 
@@ -39,8 +44,15 @@ class Endpoints:
         token: str | Sequence[str] | None = None,
         access: Access = "token",
         metrics_access: Access | None = None,
+        stream_life: float = 300.0,
     ) -> None:
+        if not stream_life > 0:
+            raise ConfigurationError(f"stream_life is a number of seconds above 0, not {stream_life}")
         self._runtime = runtime
+        self._stream_life = stream_life
+        self._streams = Slots(MAX_STREAMS)
+        self._searches = Slots(MAX_SEARCHES)
+        self._newest = Newest()
         self._access = checked_access("access", access)
         self._metrics_access = checked_access(
             "metrics_access", access if metrics_access is None else metrics_access
@@ -86,14 +98,26 @@ class Endpoints:
         response = complete(200, kind, body, extra)
         return headless(response) if request.method == "HEAD" else response
 
-    async def logs(self, request: Request) -> Response:
-        """The entries that the query string asks for, as NDJSON; what is wrong is said before the first byte."""
+    async def logs(self, request: Request, pause: Pause | None = None) -> Response:
+        """The entries that the query string asks for, as NDJSON; what is wrong is said before the first byte.
+
+        `pause` waits so many seconds, and tells whether the process is stopping or the reader gone. Without it
+        there is no following, since the stream would keep a worker from everything else.
+        """
         refused = self._refusal(request, self._access)
         if refused is not None:
             return refused
         try:
-            query = parse_parameters(request.query_string, time.time())
-            body = self._lines(await self._from_newest(query))
+            asked = parse_parameters(request.query_string, time.time())
+            if asked.follow and pause is None:
+                raise QueryError(
+                    "follow", "no stream is offered here: poll with after=CURSOR of the last line"
+                )
+            body = self._body(asked, pause)
+            if body is None:
+                return problem(
+                    503, "as many streams or searches as may be run already: try again", extra=_LATER
+                )
             await anext(body)
         except QueryError as error:
             status = 410 if isinstance(error, CursorExpiredError) else 400
@@ -102,44 +126,47 @@ class Endpoints:
             if not isinstance(error, StorageError):
                 self._runtime.report("logs", error)
             return problem(503, "the logs cannot be read now: try again")
+        response = streamed(_NDJSON, body, _UNBUFFERED if asked.follow else ())
         if request.method == "HEAD":
             await body.aclose()
-            return headless(streamed(_NDJSON, body))
-        return streamed(_NDJSON, body)
+            return headless(response)
+        return response
 
     def missing(self, request: Request) -> Response:
         """The answer for another path of ours: who may not read learns nothing."""
         return self._refusal(request, self._access) or problem(404)
 
-    async def _from_newest(self, query: LogQuery) -> LogQuery:
-        """The query that streams the newest `limit`, oldest first, where neither since nor after is asked.
+    def _body(self, asked: Parameters, pause: Pause | None) -> AsyncGenerator[bytes, None] | None:
+        """The stream, whose first chunk is empty; None where there is no room for one more."""
+        logs, query = self._runtime.storage.logs, asked.query
+        if asked.follow and pause is not None:
+            if not self._streams.take():
+                return None
+            lines = follow(logs, query, self._newest, self._searches, pause, self._stream_life)
+            return self._guarded(lines, self._streams)
+        if not query.text:
+            return self._guarded(found(logs, query, TIME_LIMIT), None)
+        if not self._searches.take():
+            return None
+        return self._guarded(found(logs, query, TIME_LIMIT), self._searches)
 
-        The cursor before them is looked for from the newest end, so that they are never all in memory.
-        """
-        if query.since is not None or query.after or query.order == "desc":
-            return query
-        limit = query.limit or 1
-        count, cursor = 0, ""
-        async for stored in self._runtime.storage.logs.read(replace(query, order="desc", limit=limit + 1)):
-            count, cursor = count + 1, stored.cursor
-        return replace(query, after=cursor) if count > limit else query
-
-    async def _lines(self, query: LogQuery) -> AsyncGenerator[bytes, None]:
-        """The lines, after an empty chunk when the first is known: what was begun is closed for certain."""
-        entries = self._runtime.storage.logs.read(query)
+    async def _guarded(
+        self, body: AsyncGenerator[bytes, None], slots: Slots | None
+    ) -> AsyncGenerator[bytes, None]:
+        """The same, which gives its place back at the end; what fails after the first chunk is reported."""
         begun = False
         try:
-            first = await anext(entries, None)
-            begun = True
-            yield b""
-            async for lines in encode_ndjson(_joined(first, entries)):
-                yield lines
+            async for chunk in body:
+                yield chunk
+                begun = True
         except Exception as error:
             if begun:
                 self._runtime.report("logs", error)
             raise  # so that the server breaks the stream off: an end without a word would look complete
         finally:
-            await _close(entries)
+            await body.aclose()
+            if slots is not None:
+                slots.free()
 
     def _refusal(self, request: Request, access: Access) -> Response | None:
         if not self._allows(request, access):
@@ -176,16 +203,3 @@ def _decided(answer: object) -> bool:
     if not isinstance(answer, bool):
         raise TypeError(f"a check must answer True or False, not {answer!r}")
     return answer
-
-
-async def _joined(first: StoredLog | None, rest: AsyncIterator[StoredLog]) -> AsyncGenerator[StoredLog, None]:
-    if first is not None:
-        yield first
-        async for stored in rest:
-            yield stored
-
-
-async def _close(entries: AsyncIterator[StoredLog]) -> None:
-    # A storage reads by an async generator as a rule; another iterator has nothing to close.
-    if isinstance(entries, AsyncGenerator):
-        await entries.aclose()

@@ -48,9 +48,9 @@ def complete(status: int, content_type: str, body: bytes, extra: Headers = ()) -
     return Response(status, (("content-type", content_type), length, *_ALWAYS, *extra), body)
 
 
-def streamed(content_type: str, body: AsyncGenerator[bytes, None]) -> Response:
+def streamed(content_type: str, body: AsyncGenerator[bytes, None], extra: Headers = ()) -> Response:
     """An answer that is sent piece by piece."""
-    return Response(200, (("content-type", content_type), *_ALWAYS), body)
+    return Response(200, (("content-type", content_type), *_ALWAYS, *extra), body)
 
 
 def problem(status: int, detail: str = "", parameter: str = "", extra: Headers = ()) -> Response:

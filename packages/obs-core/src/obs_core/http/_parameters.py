@@ -5,6 +5,8 @@ from datetime import datetime
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
+import msgspec
+
 from .._errors import QueryError
 from .._levels import LEVELS, parse_level
 from .._queries import LogQuery
@@ -24,13 +26,21 @@ _TEXTS: Final = {"q": "text", "logger": "logger", "trace_id": "trace_id", "after
 _KNOWN: Final = ("since", "until", "level", *_TEXTS, "order", "limit", "follow")
 
 
-def parse_parameters(query_string: str, now: float) -> LogQuery:
-    """The query that a query string asks for; `15m` means that long before `now`.
+class Parameters(msgspec.Struct, frozen=True):
+    """What is asked of `/logs`: the query, and whether to go on with what is stored later."""
+
+    query: LogQuery
+    follow: bool = False
+
+
+def parse_parameters(query_string: str, now: float) -> Parameters:
+    """What a query string asks for; `15m` means that long before `now`.
 
     Raises `QueryError`, which names the parameter, for one that is unknown, repeated or wrong.
     """
     asked: dict[str, Any] = {"limit": _DEFAULT_LIMIT}
     attributes: dict[str, str] = {}
+    follow = False
     for name, value in _fields(query_string):
         if name.startswith("attr."):
             attributes[_attribute(name)] = _text(name, value)
@@ -45,8 +55,10 @@ def parse_parameters(query_string: str, now: float) -> LogQuery:
         elif name == "order":
             asked[name] = _one_of(name, value, ("asc", "desc"))
         else:
-            _follow(value)
-    return LogQuery(attributes=attributes, **asked)
+            follow = _one_of(name, value, ("true", "false")) == "true"
+    if follow and asked.get("order") == "desc":
+        raise QueryError("order", "following goes from the oldest to the newest: leave order out")
+    return Parameters(LogQuery(attributes=attributes, **asked), follow)
 
 
 def _fields(query_string: str) -> list[tuple[str, str]]:
@@ -107,11 +119,6 @@ def _limit(value: str) -> int:
     if not re.fullmatch("[0-9]{1,9}", value) or not 1 <= int(value) <= MAX_LIMIT:
         raise QueryError("limit", f"limit must be a whole number from 1 to {MAX_LIMIT}, not {_cut(value)!r}")
     return int(value)
-
-
-def _follow(value: str) -> None:
-    if _one_of("follow", value, ("true", "false")) == "true":
-        raise QueryError("follow", "following is not offered here: poll with after=CURSOR of the last line")
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:

@@ -1,0 +1,65 @@
+"""Sending what has no end of its own: bounded by the reader, by the server's stopping, and in each send."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+from asgiref.typing import ASGIReceiveCallable, ASGISendCallable
+
+from obs_core.http.aio import Stopping
+
+# A client that does not read for so long is given up.
+SEND_SECONDS: Final = 10.0
+# When the process stops, a stream that follows ends by itself; a send that hangs gets no longer than this.
+_LAST_SECONDS: Final = 0.5
+
+
+async def send_stream(
+    chunks: AsyncIterator[bytes], receive: ASGIReceiveCallable, send: ASGISendCallable, stopping: Stopping
+) -> None:
+    """Send all chunks, or as many as the reader takes; what the chunks raise goes on to the server."""
+    sending = asyncio.create_task(_send_all(chunks, send))
+    leaving = asyncio.create_task(_left(receive))
+    ending = asyncio.create_task(stopping.wait())
+    try:
+        await asyncio.wait((sending, leaving, ending), return_when=asyncio.FIRST_COMPLETED)
+        if not sending.done() and not leaving.done():
+            await asyncio.wait((sending,), timeout=_LAST_SECONDS)
+    finally:
+        broken_off = not sending.done()
+        for task in (sending, leaving, ending):
+            task.cancel()
+        await asyncio.gather(sending, leaving, ending, return_exceptions=True)
+    if broken_off or isinstance(sending.exception(), TimeoutError):
+        _abort(send)
+    else:
+        sending.result()
+
+
+def _abort(send: ASGISendCallable) -> None:
+    """Close the connection at once, where the server's transport can be had, as uvicorn's can.
+
+    ASGI has no word for it, and a connection whose buffer nobody reads would stay open, and the server with it
+    when it is to stop.
+    """
+    abort = getattr(getattr(getattr(send, "__self__", None), "transport", None), "abort", None)
+    if callable(abort):
+        abort()
+
+
+async def _send_all(chunks: AsyncIterator[bytes], send: ASGISendCallable) -> None:
+    async for chunk in chunks:
+        if chunk:
+            await _send(send, chunk, more=True)
+    await _send(send, b"", more=False)
+
+
+async def _send(send: ASGISendCallable, chunk: bytes, *, more: bool) -> None:
+    async with asyncio.timeout(SEND_SECONDS):
+        await send({"type": "http.response.body", "body": chunk, "more_body": more})
+
+
+async def _left(receive: ASGIReceiveCallable) -> None:
+    event: Any = await receive()
+    while event["type"] != "http.disconnect":
+        event = await receive()
