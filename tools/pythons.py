@@ -9,7 +9,7 @@ from pathlib import Path
 import matrix
 import pins
 from suites import CORES, REPORTS, closing_line, package_task, perform
-from workspace import chosen, set_up, uv
+from workspace import chosen, command_line, set_up, uv
 
 ASK = "import sys, sysconfig; print(sys.version_info[:2], bool(sysconfig.get_config_var('Py_GIL_DISABLED')))"
 
@@ -48,7 +48,11 @@ def found() -> dict[str, Path]:
 
 def main(arguments: list[str]) -> int:
     """Run every environment of these packages (all where none is named) that a Python is here for."""
-    mine = chosen(arguments)
+    parser = command_line("dev.py matrix", main.__doc__)
+    parser.add_argument("packages", nargs="*", metavar="PACKAGE")
+    parser.add_argument("-e", "--environment", action="append", default=[], help="only with these factors")
+    options = parser.parse_args(arguments)
+    mine, wanted = chosen(options.packages), [set(name.split("-")) for name in options.environment]
     set_up()
     REPORTS.mkdir(parents=True, exist_ok=True)
     here = found()
@@ -62,6 +66,7 @@ def main(arguments: list[str]) -> int:
         for package in mine
         for name in matrix.environments(package)
         if name.split("-")[0] in here
+        and (not wanted or any(factors <= set(name.split("-")) for factors in wanted))
     ]
     failures = perform(tasks, min(CORES, 2))
     return closing_line(tasks, failures)
