@@ -145,6 +145,7 @@ def make(environment: Path, state: str, *steps: tuple[str, ...]) -> bool:
     stamp = environment / f"{state}.ready"
     if stamp.exists():
         return False
+    print(f"setting up {environment.relative_to(TOP)} (once) ...", flush=True)
     if environment.is_symlink():
         environment.unlink()
     shutil.rmtree(environment, ignore_errors=True)
@@ -168,10 +169,8 @@ def uv() -> str:
     BUILD.mkdir(exist_ok=True)
     pinned.write_text(found.group(), encoding="utf-8")
     state = digest(found.group(), sys.version)
-    if not (environment / f"{state}.ready").exists():
-        if find_spec("ensurepip") is None:
-            raise DevError("this Python cannot make environments: install its venv (Debian: python3-venv)")
-        print("setting up uv (once) ...", flush=True)
+    if not (environment / f"{state}.ready").exists() and find_spec("ensurepip") is None:
+        raise DevError("this Python cannot make environments: install its venv (Debian: python3-venv)")
     make(
         environment,
         state,
@@ -187,7 +186,6 @@ def set_up() -> None:
     if (TOOLS / f"{state}.ready").exists():
         return
     command = uv()
-    print("setting up the tools (once) ...", flush=True)
     make(
         TOOLS,
         state,
