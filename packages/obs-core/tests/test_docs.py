@@ -14,17 +14,33 @@ def blocks(name: str) -> str:
     return "\n".join(re.findall(r"```python\n(.*?)```", (TOP / name).read_text(), re.DOTALL))
 
 
-def test_the_examples_of_the_readme_run():
+@pytest.mark.parametrize(
+    ("page", "shown"),
+    [
+        ("README.md", ['jobs_total{kind="mail"} 1', '"message":"payment timeout"', "request_id"]),
+        (
+            "docs/metrics.md",
+            ['orders_total{plan="free"} 2', "queue_depth 7", 'build_info{version="1.2.0"', "# EOF"],
+        ),
+        (
+            "docs/logging.md",
+            [
+                "WARNING shop order 7 is late {'request_id': 'r1', 'plan': 'pro'}",
+                "INFO shop.orders paid {'order': 7}",
+                "INFO structlog paid {'order': 8}",
+                "INFO __main__ order 9 paid {'plan': 'pro', 'level': 'SUCCESS'}",
+                "{'iban': '***', 'db_password': '***'}",
+            ],
+        ),
+    ],
+)
+def test_the_examples_of_a_page_run(page, shown):
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", blocks("README.md")],
-        capture_output=True,
-        text=True,
-        check=False,
+        [sys.executable, "-W", "error", "-c", blocks(page)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert 'jobs_total{kind="mail"} 1' in done.stdout
-    assert '"message":"payment timeout"' in done.stdout
-    assert "request_id" in done.stdout
+    for text in shown:
+        assert text in done.stdout
 
 
 def test_a_third_partys_storage_is_tested_by_a_fixture_and_a_line(pytester):

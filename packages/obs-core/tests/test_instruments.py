@@ -4,6 +4,7 @@ import math
 import sys
 import threading
 import tracemalloc
+from functools import partial
 
 import pytest
 
@@ -171,7 +172,26 @@ async def test_time_observes_blocks_and_functions_that_fail_too():
     assert spent.values()[-1] == 3
 
 
-@pytest.mark.parametrize("thing", [3, "name"])
+class Waiting:
+    async def __call__(self) -> None:
+        await asyncio.sleep(0.02)
+
+    @staticmethod
+    async def wait() -> None:
+        await asyncio.sleep(0.02)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "function", [partial(Waiting.wait), Waiting(), staticmethod(Waiting.wait), Waiting().__call__]
+)
+async def test_time_waits_for_whatever_is_awaited(function):
+    spent = Registry().histogram("spent", "Time.")
+    await spent.time()(function)()
+    assert spent.values()[-2] > 0.01
+
+
+@pytest.mark.parametrize("thing", [3, "name", classmethod(len), None])
 def test_time_decorates_functions_only(thing):
     with pytest.raises(TypeError, match="decorates a function"):
         Registry().histogram("spent", "Time.").time()(thing)

@@ -1,7 +1,7 @@
 """Timing of blocks and of functions, sync and async."""
 
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from time import perf_counter
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar, cast
@@ -36,7 +36,7 @@ class Timer:
         """Time each call, of a coroutine function until its end. Raises `TypeError` for what cannot be called."""
         if not callable(function):
             raise TypeError(f"time() decorates a function, not {function!r}")
-        flags = getattr(getattr(function, "__code__", None), "co_flags", 0)
+        flags = _flags(function)
         if flags & _GENERATOR:
             raise TypeError(
                 f"time() cannot tell when the generator {function!r} ends: time a block inside it"
@@ -63,3 +63,12 @@ class Timer:
                 return await awaitable(*args, **kwargs)
 
         return cast(Callable[P, R], timed)
+
+
+def _flags(function: Any) -> int:
+    """The flags of the code that a call runs: of a function, a method, a `partial` of one, or an object's own."""
+    while isinstance(function, partial):
+        function = function.func
+    function = getattr(function, "__func__", function)
+    code = getattr(function, "__code__", None) or getattr(type(function).__call__, "__code__", None)
+    return getattr(code, "co_flags", 0)
