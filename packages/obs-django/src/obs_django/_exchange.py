@@ -5,6 +5,7 @@ import sys
 from time import perf_counter
 from typing import Any, cast
 
+from django.conf import settings
 from django.http import FileResponse, HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
@@ -26,6 +27,7 @@ class Watch:
         self.metrics = RequestMetrics(service.runtime.registry, sizes=service.sizes)
         self.exclude = service.exclude
         self.sizes = service.sizes
+        self.proxied = bool(settings.SECURE_PROXY_SSL_HEADER)
         self._service = service
         self._lag = LoopLag(service.runtime.registry) if asynchronous else None
 
@@ -59,7 +61,9 @@ class Exchange:
             self.attributes = request_attributes()
         request.obs_exchange = self
         if request.path_info not in watch.exclude:
-            self._kind = kind = watch.metrics.kind(request.method, request.scheme)
+            # Django's own property asks the settings each time; what WSGI says is all of it where no proxy is trusted.
+            scheme = None if watch.proxied else header("wsgi.url_scheme")
+            self._kind = kind = watch.metrics.kind(request.method, scheme or request.scheme)
             kind.active.inc()
         self._sizes = Sizes(watch.metrics, request) if watch.sizes else None
         self._begun = perf_counter()
@@ -82,7 +86,7 @@ class Exchange:
         response.headers[REQUEST_ID_HEADER] = self.attributes["request_id"]
         if response.streaming:
             self._measure_until_closed(self._route(request), cast(StreamingHttpResponse, response))
-        else:
+        elif self._kind is not None:
             status = response.status_code
             sent = 0 if self._sizes is None else sent_of(response)
             self._end(self._route(request), status, self.error_type if status >= 500 else "", sent)
