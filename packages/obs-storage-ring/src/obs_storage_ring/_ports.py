@@ -1,6 +1,6 @@
-"""The ports over the ring."""
+"""The two ports of the storage: records come and go as MessagePack, and are read in pages."""
 
-import secrets
+import asyncio
 from array import array
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from obs_core import (
+    SEVERITY,
     LogEntry,
     LogQuery,
     LogStoragePort,
@@ -23,130 +24,177 @@ from obs_core import (
 )
 from obs_core.cursors import cursor_text, parse_cursor
 
-from ._ring import Ring, Row
+from ._chunk import OVERHEAD, Row
+from ._deletions import bytes_of, delete, first, older_than
+from ._held import LOGS, METRICS, Held
 
-_encode: Final = msgspec.msgpack.Encoder().encode
+_encoder: Final = msgspec.msgpack.Encoder()
 _entry: Final = msgspec.msgpack.Decoder(LogEntry).decode
 _sample: Final = msgspec.msgpack.Decoder(MetricSample).decode
-# Families, not series: a service has hundreds of them. They do not count into the bound.
-MAX_METADATA: Final = 10_000
+Find = Callable[[], Held]
 
 
 class RingLogs:
     """The `LogStoragePort` of a `RingStorage`."""
 
-    def __init__(self, ring: Callable[[], Ring]) -> None:
-        self._ring = ring
-        self.generation = secrets.token_hex(8)
+    def __init__(self, held: Find) -> None:
+        self._held = held
 
     async def write(self, entries: Sequence[LogEntry]) -> None:
-        _store(self._ring(), [_row("logs", LogEntry, entry) for entry in entries])
+        held = self._held()
+        buffer = bytearray()
+        rows = [_row(entry, entry.level, buffer) for entry in _all_of(LogEntry, entries)]
+        if not held.ring.append(LOGS, rows):
+            raise _too_large(held)
 
     async def read(self, query: LogQuery) -> AsyncIterator[StoredLog]:
-        rows = self._ring().rows("logs")
-        place = parse_cursor(query.after, self.generation) if query.after else None
+        """What is stored when it begins, as far as it is not forgotten meanwhile."""
+        held = self._held()
+        place = parse_cursor(query.after, held.generation) if query.after else None
         newest_first = query.order == "desc"
+        after, before = 0, held.ring.next
+        if place is not None and newest_first:
+            before = min(before, place)
+        elif place is not None:
+            after = place
         found = 0
-        for number, row in reversed(rows) if newest_first else rows:
-            if place is not None and (number >= place if newest_first else number <= place):
-                continue
-            entry = _entry(row.record)
-            if matches_log(query, entry):
-                yield StoredLog(cursor_text(self.generation, number), entry)
-                found += 1
-                if found == query.limit:
-                    return
+        while (page := held.ring.page(LOGS, after, before, newest_first=newest_first)).numbers:
+            for number, row in zip(page.numbers, page.rows, strict=True):
+                entry = _entry(row.record) if _may_answer(query, row) else None
+                if entry is not None and matches_log(query, entry):
+                    yield StoredLog(cursor_text(held.generation, number), entry)
+                    found += 1
+                    if found == query.limit:
+                        return
+            last = page.numbers[-1]
+            after, before = (after, last) if newest_first else (last, before)
+            await asyncio.sleep(0)  # others in this loop go on between two pages
 
     async def delete_before(self, timestamp: float, *, level: str | None = None) -> int:
-        return self._ring().delete_before("logs", timestamp, level)
+        return await delete(self._held().ring, LOGS, older_than(timestamp, level))
 
     async def keep_newest(self, count: int, *, level: str | None = None) -> int:
-        return self._ring().keep_newest("logs", count, level)
+        ring = self._held().ring
+        return await delete(ring, LOGS, first(ring.count(LOGS, level) - count, level))
 
     async def shrink(self, max_bytes: int, *, level: str | None = None) -> int:
-        return self._ring().shrink("logs", max_bytes, level)
+        ring = self._held().ring
+        return await delete(ring, LOGS, bytes_of(ring.size(LOGS, level) - max_bytes, level))
 
     async def count(self, *, level: str | None = None) -> int:
-        return self._ring().measure("logs", level, lambda _: 1)
+        return self._held().ring.count(LOGS, level)
 
     async def size(self, *, level: str | None = None) -> int:
-        return self._ring().measure("logs", level, lambda row: row.size)
+        return self._held().ring.size(LOGS, level)
 
 
 class RingMetrics:
     """The `MetricsStoragePort` of a `RingStorage`."""
 
-    def __init__(self, ring: Callable[[], Ring]) -> None:
-        self._ring = ring
-        self._metadata: dict[str, MetricMetadata] = {}
+    def __init__(self, held: Find) -> None:
+        self._held = held
 
     async def write(self, samples: Sequence[MetricSample], metadata: Sequence[MetricMetadata] = ()) -> None:
-        rows = [_row("metrics", MetricSample, sample) for sample in samples]
-        for one in metadata:
-            if not isinstance(one, MetricMetadata):
-                raise TypeError(f"MetricMetadata is needed, not {one!r}: nothing of the batch was stored")
-        if len(self._metadata.keys() | {one.name for one in metadata}) > MAX_METADATA:
-            raise StorageError(f"over {MAX_METADATA} metric families: nothing of the batch was stored")
-        _store(self._ring(), rows)
-        self._metadata.update((one.name, one) for one in metadata)
+        held = self._held()
+        buffer = bytearray()
+        rows = [_row(sample, "", buffer) for sample in _all_of(MetricSample, samples)]
+        changed = {one.name: one for one in _all_of(MetricMetadata, metadata)}
+        with held.lock:
+            replaced = [held.metadata[name] for name in changed if name in held.metadata]
+            more = sum(map(_cost, changed.values())) - sum(map(_cost, replaced))
+            if not held.ring.append(METRICS, rows, reserved=more):
+                raise _too_large(held)
+            held.metadata.update(changed)
 
     async def read(self, query: MetricQuery) -> AsyncIterator[MetricSample]:
-        found = 0
-        for _, row in self._ring().rows("metrics"):
-            sample = _sample(row.record)
-            if matches_metric(query, sample):
-                yield sample
-                found += 1
-                if found == query.limit:
-                    return
+        """What is stored when it begins, as far as it is not forgotten meanwhile."""
+        ring = self._held().ring
+        after, before, found = 0, ring.next, 0
+        while (page := ring.page(METRICS, after, before)).numbers:
+            for row in page.rows:
+                sample = _sample(row.record) if _in_time(query, row) else None
+                if sample is not None and matches_metric(query, sample):
+                    yield sample
+                    found += 1
+                    if found == query.limit:
+                        return
+            after = page.numbers[-1]
+            await asyncio.sleep(0)
 
     async def read_series(self, query: MetricQuery) -> AsyncIterator[MetricSeries]:
+        """They are gathered first, at 16 bytes a sample: a fraction of what the ring holds for it."""
         series: dict[tuple[str, frozenset[tuple[str, str]]], MetricSeries] = {}
         async for sample in self.read(msgspec.structs.replace(query, limit=None)):
             key = sample.name, frozenset(sample.labels.items())
-            if key not in series:
+            one = series.get(key)
+            if one is None:
                 if len(series) == query.limit:
                     continue
-                series[key] = MetricSeries(sample.name, sample.labels, array("d"), array("d"))
-            series[key].times.append(sample.timestamp)
-            series[key].values.append(sample.value)
+                one = series[key] = MetricSeries(sample.name, sample.labels, array("d"), array("d"))
+            one.times.append(sample.timestamp)
+            one.values.append(sample.value)
         for one in series.values():
             yield one
 
     async def metadata(self) -> Sequence[MetricMetadata]:
-        self._ring()
-        return [self._metadata[name] for name in sorted(self._metadata)]
+        held = self._held()
+        with held.lock:
+            return [held.metadata[name] for name in sorted(held.metadata)]
 
     async def delete_before(self, timestamp: float) -> int:
-        return self._ring().delete_before("metrics", timestamp, None)
+        return await delete(self._held().ring, METRICS, older_than(timestamp, None))
 
     async def keep_newest(self, count: int) -> int:
-        return self._ring().keep_newest("metrics", count, None)
+        ring = self._held().ring
+        return await delete(ring, METRICS, first(ring.count(METRICS) - count, None))
 
     async def shrink(self, max_bytes: int) -> int:
-        return self._ring().shrink("metrics", max_bytes, None)
+        ring = self._held().ring
+        return await delete(ring, METRICS, bytes_of(ring.size(METRICS) - max_bytes, None))
 
     async def count(self) -> int:
-        return self._ring().measure("metrics", None, lambda _: 1)
+        return self._held().ring.count(METRICS)
 
     async def size(self) -> int:
-        return self._ring().measure("metrics", None, lambda row: row.size)
+        return self._held().ring.size(METRICS)
 
 
-def _row(table: str, kind: type[LogEntry | MetricSample], record: Any) -> Row:
-    if not isinstance(record, kind):
-        raise TypeError(f"{kind.__name__} is needed, not {record!r}: nothing of the batch was stored")
-    # MessagePack, since it holds NaN and infinities as they are.
-    return Row(table, record.timestamp, getattr(record, "level", ""), _encode(record))
+def _all_of(kind: type, records: Sequence[Any]) -> Sequence[Any]:
+    for record in records:
+        if not isinstance(record, kind):
+            raise TypeError(f"{kind.__name__} is needed, not {record!r}: nothing of the batch was stored")
+    return records
 
 
-def _store(ring: Ring, rows: Sequence[Row]) -> None:
-    size = sum(row.size for row in rows)
-    if size > ring.max_bytes:
-        raise StorageError(
-            f"a batch of {size} bytes is over the bound of {ring.max_bytes}: write smaller ones"
-        )
-    ring.append(rows)
+def _row(record: LogEntry | MetricSample, mark: str, buffer: bytearray) -> Row:
+    try:
+        # MessagePack, since it holds NaN and infinities as they are. By a buffer: what `encode` returns keeps the
+        # slack of its growing in memory, half as much again where records are large.
+        _encoder.encode_into(record, buffer)
+    except (ValueError, OverflowError) as error:
+        raise StorageError(f"{error}: nothing of the batch was stored") from error
+    return Row(record.timestamp, mark, bytes(buffer))
+
+
+def _cost(metadata: MetricMetadata) -> int:
+    return len(_encoder.encode(metadata)) + OVERHEAD
+
+
+def _may_answer(query: LogQuery, row: Row) -> bool:
+    """What can be told without decoding it."""
+    return _in_time(query, row) and SEVERITY.get(row.mark, 0) >= query.severity
+
+
+def _in_time(query: LogQuery | MetricQuery, row: Row) -> bool:
+    return (query.since is None or row.time >= query.since) and (
+        query.until is None or row.time < query.until
+    )
+
+
+def _too_large(held: Held) -> StorageError:
+    return StorageError(
+        f"a batch that can never fit into {held.ring.max_bytes} bytes was not stored: write smaller ones"
+    )
 
 
 if TYPE_CHECKING:

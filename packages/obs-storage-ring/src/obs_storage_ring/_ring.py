@@ -1,82 +1,152 @@
-"""The ring: encoded records in the order of storing, within one bound for all tables."""
+"""The ring: encoded records of all tables in the order of storing, within one bound on their bytes."""
 
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from threading import Lock
-from typing import Final, NamedTuple
+from typing import Final
 
-# What a record costs beside its bytes: the bytes object, its row, its place in the dictionary.
-OVERHEAD: Final = 500
+from ._chunk import CHUNK, Chunk, Page, Row, Verdict
+
+NEVER: Final = 2**62
+_Tally = dict[str, list[int]]
 
 
-class Row(NamedTuple):
-    """An encoded record; `mark` is what deletions ask for without decoding: the time and the level."""
+class Table:
+    """The rows of one kind, in chunks; how many there are and how large they are is known by mark."""
 
-    table: str
-    timestamp: float
-    mark: str
-    record: bytes
+    def __init__(self) -> None:
+        self.chunks: list[Chunk] = []
+        self.forgotten = 0
+        self._tally: _Tally = {}
 
     @property
-    def size(self) -> int:
-        return len(self.record) + OVERHEAD
+    def first(self) -> int:
+        """The number of the oldest row; a large one where there is none."""
+        return self.chunks[0].first if self.chunks else NEVER
+
+    def append(self, number: int, row: Row) -> None:
+        if not self.chunks or self.chunks[-1].full:
+            self.chunks.append(Chunk())
+        self.chunks[-1].append(number, row)
+        self._count(row, 1)
+
+    def forget_first(self) -> int:
+        """Forget the oldest row; its size."""
+        chunk = self.chunks[0]
+        row = chunk.pop_first()
+        if not chunk:
+            del self.chunks[0]
+        self.forgotten += 1
+        return self._count(row, -1)
+
+    def page(self, after: int, before: int, *, newest_first: bool) -> Page:
+        """Some of the rows between these numbers (exclusive), from the one end; empty where there are none."""
+        chunks = self.chunks
+        if newest_first:
+            place = bisect_left(chunks, before, key=lambda chunk: chunk.first) - 1
+        else:
+            place = bisect_right(chunks, after, key=lambda chunk: chunk.last)
+        if not 0 <= place < len(chunks):
+            return Page([], [])
+        return chunks[place].page(after, before, newest_first=newest_first)
+
+    def sweep(self, after: int, verdict: Verdict) -> tuple[int, int, int]:
+        """Go through the next chunk: where it ended (a large number at the end), how many went, and their size."""
+        place = bisect_right(self.chunks, after, key=lambda chunk: chunk.last)
+        if place == len(self.chunks):
+            return NEVER, 0, 0
+        chunk = self.chunks[place]
+        last = chunk.last
+        doomed, ended = chunk.sweep(verdict)
+        size = sum(self._count(row, -1) for row in doomed)
+        if doomed:
+            self._close_up(place)
+        return (NEVER if ended else last), len(doomed), size
+
+    def count(self, mark: str | None) -> int:
+        return self._total(mark, 0)
+
+    def size(self, mark: str | None) -> int:
+        return self._total(mark, 1)
+
+    def _total(self, mark: str | None, place: int) -> int:
+        if mark is not None:
+            return self._tally.get(mark, (0, 0))[place]
+        return sum(pair[place] for pair in self._tally.values())
+
+    def _count(self, row: Row, sign: int) -> int:
+        size = row.size
+        pair = self._tally.setdefault(row.mark, [0, 0])
+        pair[0] += sign
+        pair[1] += sign * size
+        return size
+
+    def _close_up(self, place: int) -> None:
+        """Many chunks of a few rows would cost more than the rows."""
+        chunks = self.chunks
+        if not chunks[place]:
+            del chunks[place]
+        elif place and len(chunks[place - 1]) + len(chunks[place]) <= CHUNK:
+            chunks[place - 1].extend(chunks.pop(place))
 
 
 class Ring:
-    """Rows by a number that only grows; over `max_bytes` the oldest of any table go."""
+    """Rows by a number that only grows; over `max_bytes` the oldest of any table go.
 
-    def __init__(self, max_bytes: int) -> None:
+    The lock is held for one batch or one chunk: whoever reads or deletes much does not keep writers waiting.
+    """
+
+    def __init__(self, max_bytes: int, *tables: str) -> None:
         self.max_bytes = max_bytes
-        self.forgotten = {"logs": 0, "metrics": 0}
-        self._rows: OrderedDict[int, Row] = OrderedDict()
+        self._tables = {name: Table() for name in tables}
         self._bytes = 0
+        self._reserved = 0
         self._next = 1
         self._lock = Lock()
 
-    def append(self, rows: Sequence[Row]) -> None:
-        """Store rows; the caller saw to it that they fit."""
+    @property
+    def forgotten(self) -> dict[str, int]:
+        """How many rows of each table went for want of room."""
+        return {name: table.forgotten for name, table in self._tables.items()}
+
+    def append(self, name: str, rows: Sequence[Row], *, reserved: int = 0) -> bool:
+        """Store all rows, or none where they can never fit; `reserved` more bytes are then held for good."""
+        size = sum(row.size for row in rows)
+        table = self._tables[name]
         with self._lock:
+            if size + self._reserved + reserved > self.max_bytes:
+                return False
+            self._reserved += reserved
             for row in rows:
-                self._rows[self._next] = row
+                table.append(self._next, row)
                 self._next += 1
-                self._bytes += row.size
-            while self._bytes > self.max_bytes:
-                _, row = self._rows.popitem(last=False)
-                self._bytes -= row.size
-                self.forgotten[row.table] += 1
+            self._bytes += size
+            while self._bytes + self._reserved > self.max_bytes:
+                oldest = min(self._tables.values(), key=lambda table: table.first)
+                self._bytes -= oldest.forget_first()
+        return True
 
-    def rows(self, table: str) -> list[tuple[int, Row]]:
-        """The rows of a table at this instant, in the order of storing; the records are shared, not copied."""
+    @property
+    def next(self) -> int:
+        """The number that the next row gets."""
+        return self._next
+
+    def page(self, name: str, after: int, before: int, *, newest_first: bool = False) -> Page:
+        """Some of the rows between these numbers, both exclusive; the records are shared, not copied."""
         with self._lock:
-            return [(number, row) for number, row in self._rows.items() if row.table == table]
+            return self._tables[name].page(after, before, newest_first=newest_first)
 
-    def remove(self, numbers: Sequence[int]) -> int:
-        """Remove rows; how many there were."""
+    def sweep(self, name: str, after: int, verdict: Verdict) -> tuple[int, int]:
+        """Take doomed rows out of one more chunk: where to go on (`NEVER` at the end), and how many went."""
         with self._lock:
-            removed = [row for number in numbers if (row := self._rows.pop(number, None)) is not None]
-            self._bytes -= sum(row.size for row in removed)
-            return len(removed)
+            place, number, size = self._tables[name].sweep(after, verdict)
+            self._bytes -= size
+            return place, number
 
-    def delete_before(self, table: str, timestamp: float, mark: str | None) -> int:
-        return self.remove([n for n, row in self.chosen(table, mark) if row.timestamp < timestamp])
+    def count(self, name: str, mark: str | None = None) -> int:
+        with self._lock:
+            return self._tables[name].count(mark)
 
-    def keep_newest(self, table: str, count: int, mark: str | None) -> int:
-        chosen = self.chosen(table, mark)
-        return self.remove([number for number, _ in chosen[: max(len(chosen) - count, 0)]])
-
-    def shrink(self, table: str, max_bytes: int, mark: str | None) -> int:
-        chosen = self.chosen(table, mark)
-        left = sum(row.size for _, row in chosen)
-        doomed = []
-        for number, row in chosen:
-            if left <= max_bytes:
-                break
-            doomed.append(number)
-            left -= row.size
-        return self.remove(doomed)
-
-    def measure(self, table: str, mark: str | None, of: Callable[[Row], int]) -> int:
-        return sum(of(row) for _, row in self.chosen(table, mark))
-
-    def chosen(self, table: str, mark: str | None) -> list[tuple[int, Row]]:
-        return [one for one in self.rows(table) if mark is None or one[1].mark == mark]
+    def size(self, name: str, mark: str | None = None) -> int:
+        with self._lock:
+            return self._tables[name].size(mark)
