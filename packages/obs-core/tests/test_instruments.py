@@ -216,6 +216,38 @@ def test_over_two_thousand_series_share_one_that_says_so():
     assert len(seen) == 2002
 
 
+@pytest.mark.parametrize("kind", ["counter", "gauge", "histogram"])
+def test_the_bound_counts_the_series_of_the_whole_service(kind):
+    here, elsewhere = Registry(), Registry()
+    mine, theirs = (getattr(one, kind)("orders", "Orders.", labels=("user",)) for one in (here, elsewhere))
+    for user in range(1999):
+        theirs.labels(user)
+    here.hold_to(elsewhere.collect())
+    mine.labels("new")
+    theirs.labels("new")
+    here.hold_to(elsewhere.collect())
+    mine.labels("7")
+    mine.labels("newer")
+    keys = " ".join(values(here))
+    assert 'user="7"' in keys
+    assert 'user="newer"' not in keys
+    assert 'user="_overflow"' in keys
+    assert values(here)['obs_series_dropped_total{metric="orders"}'] == 1
+    here.reset()
+    mine.labels("newest")
+    assert 'user="newest"' in " ".join(values(here))
+
+
+def test_gauges_of_each_worker_are_bounded_by_worker():
+    here, elsewhere = Registry(), Registry()
+    mine, theirs = (one.gauge("a", "", labels=("n",), aggregate="per_worker") for one in (here, elsewhere))
+    for number in range(2000):
+        theirs.labels(number)
+    here.hold_to(elsewhere.collect())
+    mine.labels("new").set(1)
+    assert values(here) == {'a{n="new"}': 1.0}
+
+
 def test_label_values_over_their_bound_are_cut_and_counted():
     registry = Registry()
     orders = registry.counter("orders", "Orders.", labels=("user",))

@@ -27,12 +27,16 @@ def storage(request, tmp_path):
     return MemoryStorage() if request.param == "memory" else SQLiteStorage(tmp_path / "obs.db")
 
 
-def messages(storage) -> list[str]:
-    async def read() -> list[str]:
-        return [stored.entry.message async for stored in storage.logs.read(LogQuery())]
+def entries(storage) -> list[LogEntry]:
+    async def read() -> list[LogEntry]:
+        return [stored.entry async for stored in storage.logs.read(LogQuery())]
 
     with asyncio.Runner() as runner:
         return runner.run(read())
+
+
+def messages(storage) -> list[str]:
+    return [entry.message for entry in entries(storage)]
 
 
 def exposed(runtime: EmbeddedRuntime) -> dict[str, float]:
@@ -231,3 +235,32 @@ def test_stopping_is_told_once_to_each_that_did_not_take_it_back(capfd):
         runtime.on_stopping(lambda: told.append("again"))
         assert told == ["kept", "late"]
     assert told == ["kept", "late", "again"]
+
+
+def test_the_bound_on_series_is_that_of_the_whole_service(tmp_path):
+    options = {"board": tmp_path / "board", "signals": False, "process_metrics": False}
+    with (
+        EmbeddedRuntime(MemoryStorage(), **options) as first,
+        EmbeddedRuntime(MemoryStorage(), **options) as second,
+    ):
+        orders = first.registry.counter("orders", "Orders.", labels=("user",))
+        for user in range(2000):
+            orders.labels(user).inc()
+        first.collect()
+        second.registry.counter("orders", "Orders.", labels=("user",)).labels("7").inc()
+        second.collect()
+        for user in ("8", "new", "newer"):
+            second.registry.counter("orders", "Orders.", labels=("user",)).labels(user).inc()
+        seen = exposed(second)
+        assert (seen['orders_total{user="7"}'], seen['orders_total{user="8"}']) == (2, 2)
+        assert seen['orders_total{user="_overflow"}'] == 2
+        assert seen['obs_series_dropped_total{metric="orders"}'] == 2
+        assert len([key for key in seen if key.startswith("orders_total")]) == 2001
+
+
+def test_the_names_of_secrets_are_an_option(storage):
+    with EmbeddedRuntime(storage, signals=False, redact=["iban"]) as runtime:
+        runtime.logger("shop").info("IBAN", iban="DE1")
+        runtime.logger("shop").info("password", password="x")
+        runtime.flush()
+        assert [entry.attributes for entry in entries(storage)] == [{"iban": "***"}, {"password": "x"}]

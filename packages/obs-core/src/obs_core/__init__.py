@@ -12,18 +12,20 @@ from ._errors import (
     StorageClosedError,
     StorageError,
 )
-from ._families import Family
+from ._families import Family, Info
 from ._instruments import Counter, Gauge, Histogram
 from ._levels import LEVELS, SEVERITY, level_of_number, levels_from, parse_level
 from ._memory import MemoryStorage
 from ._ports import LogStoragePort, MetricsStoragePort, Runtime, Storage, WorkersPort
 from ._queries import LogQuery, MetricQuery, matches_log, matches_metric
 from ._records import Exemplar, LogEntry, MetricFamily, MetricMetadata, MetricSample, MetricSeries, StoredLog
+from ._redaction import SECRET_NAMES
 from ._registry import Registry
 from .retention import RetentionPolicy
 
 __all__ = [
     "LEVELS",
+    "SECRET_NAMES",
     "SEVERITY",
     "ConfigurationError",
     "Counter",
@@ -33,6 +35,7 @@ __all__ = [
     "Family",
     "Gauge",
     "Histogram",
+    "Info",
     "LogEntry",
     "LogHandler",
     "LogQuery",

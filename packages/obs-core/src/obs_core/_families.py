@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, Protocol, TypeV
 from ._attributes import valid_text
 from ._errors import DeclarationError
 from ._records import Exemplar, MetricFamily, MetricMetadata
-from .encoders._series import bound_text, series_key
+from .encoders._series import bound_text, parse_series_key, series_key
 
 MAX_SERIES: Final = 2000
 MAX_LABEL_VALUE: Final = 512
@@ -55,15 +55,17 @@ class Family(Generic[S]):
         self._series: dict[tuple[str, ...], S] = {}
         self._keys: list[str] = []
         self._keyed = 0
+        self._shown: Sequence[str] | None = None
+        self._admitted: frozenset[tuple[str, ...]] | None = None
         if not label_names:
             self._series[()] = make()
 
     def labels(self, *values: object, **named: object) -> S:
         """The series for these label values, by position or by name; made at first use.
 
-        Over 2,000 series, new ones share one whose labels all read `_overflow`, and `dropped` counts
-        them. A value over 512 characters is cut, and `cut` counts it. Raises `DeclarationError` for a
-        label that was not declared or is missing.
+        Over 2,000 series, here or in the whole service, new ones share one whose labels all read `_overflow`,
+        and `dropped` counts their uses. A value over 512 characters is cut, and `cut` counts it. Raises
+        `DeclarationError` for a label that was not declared or is missing.
         """
         if not named:
             try:
@@ -94,6 +96,7 @@ class Family(Generic[S]):
         self._lock = RLock()
         self.dropped = 0
         self.cut = 0
+        self._shown = self._admitted = None
         self.created = time()
         for series in list(self._series.values()):
             series.reset()
@@ -109,6 +112,22 @@ class Family(Generic[S]):
             left = self._series.copy()
             left.pop(self._ordered(values, named), None)
             self._series, self._keyed = left, -1
+
+    def hold_to(self, shown: Sequence[str]) -> None:
+        """Know the keys that the whole service shows: where they are 2,000 series, no others are made here.
+
+        What other workers know already is not new. Keys may have more labels than were declared here.
+        """
+        if shown is self._shown or not self.label_names:
+            return
+        self._shown = shown
+        if self.bounds:  # other workers may have other buckets, but all have one count for a series
+            shown = [key for key in shown if key.startswith(f"{self.metadata.name}_count")]
+        if len(shown) < MAX_SERIES:
+            self._admitted = None
+            return
+        labels = [parse_series_key(key)[1] for key in shown]
+        self._admitted = frozenset(tuple(one.get(name, "") for name in self.label_names) for one in labels)
 
     def same_as(self, other: "Family[Any]") -> bool:
         """Whether both are one declaration; the help may differ."""
@@ -127,7 +146,8 @@ class Family(Generic[S]):
     def _bind(self, values: tuple[str, ...]) -> S:
         with self._lock:
             series = self._series.get(values)
-            if series is None and len(self._series) >= MAX_SERIES:
+            admitted = self._admitted is None or values in self._admitted
+            if series is None and not (admitted and len(self._series) < MAX_SERIES):
                 self.dropped += 1
                 values = (OVERFLOW,) * len(values)
             return self._series.setdefault(values, self._make()) if series is None else series

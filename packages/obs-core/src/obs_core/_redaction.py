@@ -10,7 +10,7 @@ import msgspec
 from ._records import LogEntry
 
 MASK: Final = "***"
-DEFAULT_NAMES: Final = frozenset(
+SECRET_NAMES: Final = frozenset(
     {
         *("authorization", "cookie", "cookies", "password", "passwd", "pwd", "secret", "token", "session"),
         *("csrf", "dsn", "apikey", "sessionid", "csrftoken", "credential", "credentials"),
@@ -23,7 +23,7 @@ _TEXT: Final = re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{6,}|(?<=://)([^\s/
 Redact = Callable[[LogEntry], LogEntry]
 
 
-def redactor(names: Iterable[str] = DEFAULT_NAMES) -> Redact:
+def redactor(names: Iterable[str] = SECRET_NAMES) -> Redact:
     """What replaces by `***` the values whose name, or a part of it as in `db_password`, is one of `names`.
 
     In any case and at any depth; `api_key` and `apiKey` match `apikey`. Of texts, also messages, what

@@ -142,6 +142,14 @@ class Registry:
                 collected.append(_by_metric(metadata, counts, created))
         return sorted(collected, key=lambda family: family.metadata.name)
 
+    def hold_to(self, service: Sequence[MetricFamily]) -> None:
+        """Bound each metric by what the whole service shows of it, as its runtime collected it."""
+        shown = {family.metadata.name: family.keys for family in service}
+        for registry in self._reachable():
+            for family in list(registry._families.values()):
+                if family.aggregate != "per_worker" and family.metadata.name in shown:
+                    family.hold_to(shown[family.metadata.name])
+
     def reset(self) -> None:
         """Set every instrument to zero, as a forked child does: its parent goes on counting them."""
         for registry in self._reachable():

@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
@@ -35,7 +35,8 @@ class EmbeddedRuntime:
 
     Metrics are those of the whole service: its workers meet in the folder `board`, by default beside the storage's
     file (`obs.db-live`); a storage without a file is one process. `service` tells services on one database apart, by
-    a label of that name. `start()` and `stop()` are idempotent and thread-safe; `with` and `async with` do both.
+    a label of that name. `redact` are the names of attributes whose values never leave the process, in place of those
+    of `obs_core.SECRET_NAMES`. `start()` and `stop()` are idempotent and thread-safe; `with` and `async with` do both.
     Failures of the storage never reach the host: they are counted, said once a minute on stderr, and tried again.
     """
 
@@ -51,6 +52,7 @@ class EmbeddedRuntime:
         flush_interval: float = 1.0,
         history_interval: float = 15.0,
         log_level: str = "INFO",
+        redact: Iterable[str] | None = None,
         process_metrics: bool = True,
         signals: bool = True,
         clock: Callable[[], float] = time.time,
@@ -60,7 +62,7 @@ class EmbeddedRuntime:
             raise ConfigurationError("flush_interval and history_interval must be above 0 seconds")
         self.registry = Registry() if registry is None else registry
         self.storage = storage
-        self.handler = LogHandler()
+        self.handler = LogHandler(redact=redact)
         self.signals = signals
         self._interval = flush_interval
         self._status = Status(self.handler, monotonic)

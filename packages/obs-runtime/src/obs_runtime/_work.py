@@ -55,7 +55,9 @@ class Metrics:
             alone = Alone(service=workers.service)
             alone.publish(self.own())
             return alone.collect()
-        return self.workers.collect()
+        families = self.workers.collect()
+        self._registry.hold_to(families)
+        return families
 
     def after_fork_in_child(self) -> None:
         self._lock = threading.RLock()
