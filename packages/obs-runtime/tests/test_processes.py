@@ -35,7 +35,11 @@ def run(code: str, path: Path) -> subprocess.Popen[str]:
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    output, error = process.communicate(timeout=20)
+    try:
+        output, error = process.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
     return process.returncode, output.strip(), error
 
 
@@ -148,3 +152,145 @@ def test_kill_9_loses_what_was_not_flushed_and_nothing_else(tmp_path):
     code = "log.warning('kept'); runtime.flush(); log.warning('lost'); os.kill(os.getpid(), signal.SIGKILL)"
     assert finish(run(code, tmp_path / "obs.db"))[0] == -signal.SIGKILL
     assert stored(tmp_path / "obs.db") == ["kept"]
+
+
+def test_two_hundred_forks_beside_a_busy_queue_neither_hang_nor_double_nor_lose(tmp_path):
+    code = """
+import threading
+done = threading.Event()
+sent = []
+def emit():
+    number = 0
+    while not done.is_set():
+        number += 1
+        log.warning(f"parent {number}")
+        sent[:] = [number]
+        time.sleep(0.0005)
+thread = threading.Thread(target=emit)
+thread.start()
+for number in range(200):
+    pid = os.fork()
+    if pid == 0:
+        if number % 10:
+            os._exit(0)
+        log.warning(f"child {number}")
+        orders.inc()
+        runtime.collect()
+        runtime.flush()
+        sys.exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+done.set()
+thread.join()
+runtime.flush()
+print(sent[0], *(family.values[0] for family in runtime.collect() if family.metadata.name == "orders"))
+"""
+    status, output, _ = finish(run(code, tmp_path / "obs.db"))
+    assert status == 0
+    parents, total = output.split()
+    assert float(total) == 20
+    messages = stored(tmp_path / "obs.db")
+    assert len(messages) == len(set(messages))
+    assert sorted(one for one in messages if one.startswith("child")) == sorted(
+        f"child {n}" for n in range(0, 200, 10)
+    )
+    assert {one for one in messages if one.startswith("parent")} == {
+        f"parent {n + 1}" for n in range(int(parents))
+    }
+
+
+def test_a_fork_inside_the_thread_of_the_runtime_neither_hangs_nor_raises(tmp_path):
+    code = """
+def fork():
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    print("forked", flush=True)
+signal.signal(signal.SIGTERM, lambda *_: None)
+runtime.stop(); runtime.start()
+runtime.on_stopping(fork)
+os.kill(os.getpid(), signal.SIGTERM)
+time.sleep(0.5)
+log.warning("after")
+"""
+    status, output, _ = finish(run(code, tmp_path / "obs.db"))
+    assert (status, output) == (0, "forked")
+    assert stored(tmp_path / "obs.db") == ["after"]
+
+
+def test_a_child_that_starts_anew_and_forks_of_children_are_workers_too(tmp_path):
+    code = """
+runtime.stop()
+orders.inc(100)
+def grandchild():
+    orders.inc()
+    log.warning("grandchild")
+    runtime.flush()
+    os._exit(0)
+pid = os.fork()
+if pid == 0:
+    runtime.start()
+    orders.inc()
+    log.warning("child")
+    second = os.fork()
+    if second == 0:
+        grandchild()
+    os.waitpid(second, 0)
+    runtime.flush()
+    print([family.values for family in runtime.collect() if family.metadata.name == "orders"], flush=True)
+    os._exit(0)
+os.waitpid(pid, 0)
+"""
+    status, output, _ = finish(run(code, tmp_path / "obs.db"))
+    # The parent published nothing after its stop.
+    assert (status, output) == (0, "[[2.0]]")
+    assert sorted(stored(tmp_path / "obs.db")) == ["child", "grandchild"]
+
+
+def test_the_records_of_a_spawned_child_that_starts_the_runtime_itself_are_written(tmp_path):
+    (tmp_path / "work.py").write_text(
+        """
+import logging, multiprocessing, sys
+from obs_runtime import EmbeddedRuntime
+from obs_storage_sqlite import SQLiteStorage
+runtime = EmbeddedRuntime(SQLiteStorage(sys.argv[1]), flush_interval=60)
+def work():
+    runtime.start()
+    logging.getLogger("shop").warning("child")
+if __name__ == "__main__":
+    for method in ("spawn", "forkserver"):
+        child = multiprocessing.get_context(method).Process(target=work)
+        child.start()
+        child.join()
+        assert child.exitcode == 0
+"""
+    )
+    subprocess.run(
+        [sys.executable, "work.py", str(tmp_path / "obs.db")], cwd=tmp_path, check=True, timeout=60
+    )
+    assert stored(tmp_path / "obs.db") == ["child", "child"]
+
+
+def test_many_runtimes_come_and_go_without_a_trace():
+    code = """
+import gc, weakref, atexit
+from obs_core import MemoryStorage
+kept = []
+for _ in range(20):
+    one = EmbeddedRuntime(MemoryStorage())
+    with one:
+        pass
+    kept.append(weakref.ref(one))
+del one
+gc.collect()
+print(sum(ref() is not None for ref in kept), type(signal.getsignal(signal.SIGTERM)._previous).__name__)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", HEAD.partition("runtime = ")[0] + code],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    # One handler for the process, on what was there before.
+    assert done.stdout == "0 Handlers\n"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import thread as _registers_fork_hooks  # noqa: F401  # see below
 from contextlib import AbstractContextManager, suppress
 from queue import Empty, SimpleQueue
+from time import monotonic
 from typing import Final, Protocol
 
 # asyncio imports it when it is first needed. In our thread, while another forks, one half of its hooks would run.
@@ -17,6 +18,11 @@ _HURRY: Final = 0.02
 _GATHER: Final = 0.02
 _SECOND: Final = 1.0
 _SHOW_HURRY: Final = 0.2
+# Forks often come in series: after one, nothing is opened for so long that the next would have to close again.
+_SETTLE: Final = 0.05
+# A storage in the middle of its work must not be inherited, unless it seems to hang.
+_LONGER: Final = 0.5
+_HANGS: Final = 1.0
 # How long a last write may take before the counts are shown all the same.
 _PATIENCE: Final = 0.5
 
@@ -52,6 +58,7 @@ class Bell:
     def __init__(self) -> None:
         self._asked: SimpleQueue[Answer] = SimpleQueue()
         self._ring: Callable[[], None] = _silent
+        self.written = 0.0
 
     def ring(self) -> None:
         self._ring()
@@ -83,7 +90,10 @@ class Bell:
 
 
 class Background:
-    """Writes each `interval` seconds and whenever it is woken, keeps each second; begins once `after` has ended."""
+    """Writes each `interval` seconds and whenever it is woken, keeps each second.
+
+    One that follows another, which had to stop for a fork, begins once that has ended.
+    """
 
     def __init__(self, work: Work, bell: Bell, interval: float, after: "Background | None" = None) -> None:
         self._work = work
@@ -95,6 +105,7 @@ class Background:
         self._pausing = False
         self._left = False
         self._hurried = False
+        self._since = 0.0
         self._thread = threading.Thread(target=self._run, name="obs-background", daemon=True)
 
     def start(self) -> None:
@@ -113,7 +124,10 @@ class Background:
     def pause(self, timeout: float) -> bool:
         """End soon, before a fork; what is queued stays so."""
         self._pausing = self._ending = True
-        return self._join(timeout)
+        if self._join(timeout):
+            return True
+        # In the child, SQLite would take the locks of a connection that it inherited for its own.
+        return monotonic() - self._since < _HANGS and self._join(_LONGER)
 
     def resume(self) -> bool:
         """Go on after a `pause` that did not come to pass in time; False where it did."""
@@ -134,7 +148,6 @@ class Background:
     def _run(self) -> None:
         if self._after is not None:
             self._after._thread.join()
-            self._after = None
         # Not the host's policy, which may bring another loop.
         with self._work.silence(), asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
             runner.run(self._serve())
@@ -149,6 +162,10 @@ class Background:
                 return
 
         self._bell.answer_to(ring)
+        if self._after is not None and not self._bell.waited_for:
+            self._after = None
+            with suppress(TimeoutError):
+                await asyncio.wait_for(woken.wait(), _SETTLE)
         ended = asyncio.Event()
         looking = asyncio.create_task(self._look_round())
         keeping = asyncio.create_task(self._keep(ended))
@@ -163,22 +180,29 @@ class Background:
     async def _write(self, woken: asyncio.Event) -> None:
         urgent = False
         while True:
-            answers = self._bell.asked()
-            writing = asyncio.ensure_future(
-                self._work.write(urgent=urgent or bool(answers), enough=lambda: self._pausing)
-            )
-            if answers:
-                # Who asks is at the end, perhaps: a storage that hangs must not keep the counts from the board.
-                await asyncio.wait([writing], timeout=_PATIENCE)
-                self._work.publish()
-            done = await writing
-            for answer in answers:
-                answer.put(done)
+            overdue = monotonic() - self._bell.written > self._interval
+            if not self._pausing or overdue or self._bell.waited_for:
+                await self._pass(urgent=urgent)
             if self._leave():
                 return
             urgent = await self._wait(woken)
             if self._hurried:
                 self._work.begin_to_stop()
+
+    async def _pass(self, *, urgent: bool) -> None:
+        self._since = monotonic()
+        answers = self._bell.asked()
+        writing = asyncio.ensure_future(
+            self._work.write(urgent=urgent or bool(answers), enough=lambda: self._pausing)
+        )
+        if answers:
+            # Who asks is at the end, perhaps: a storage that hangs must not keep the counts from the board.
+            await asyncio.wait([writing], timeout=_PATIENCE)
+            self._work.publish()
+        done = await writing
+        self._bell.written = monotonic()
+        for answer in answers:
+            answer.put(done)
 
     async def _wait(self, woken: asyncio.Event) -> bool:
         """Sleep until the next pass; whether somebody woke us."""
