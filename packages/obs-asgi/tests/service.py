@@ -3,6 +3,7 @@
 import logging
 import os
 from pathlib import Path
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -24,5 +25,6 @@ async def say(request: Request) -> PlainTextResponse:
 data = Path(os.environ["OBS_TEST_DATA"])
 runtime = EmbeddedRuntime(SQLiteStorage(data / "obs.db"))
 life = float(os.environ.get("OBS_TEST_LIFE", "300"))
-endpoints = ObsApp(runtime, token="secret", stream_life=life)
+access: Any = os.environ.get("OBS_TEST_ACCESS", "token")
+endpoints = ObsApp(runtime, token="secret", access=access, stream_life=life)
 app = ObsMiddleware(Starlette(routes=[Route("/say/{word}", say)]), runtime, endpoints=endpoints)

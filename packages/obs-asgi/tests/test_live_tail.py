@@ -6,106 +6,26 @@ import random
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import datetime
-from pathlib import Path
 
 import httpx
 import pytest
 
 pytestmark = pytest.mark.integration
 
-HERE = Path(__file__).parent
 HEADERS = {"authorization": "Bearer secret"}
-SERVERS = {
-    "uvicorn": ["uvicorn", "--port", "{port}", "--log-level", "warning"],
-    "uvicorn, 4 workers": ["uvicorn", "--port", "{port}", "--log-level", "warning", "--workers", "4"],
-    "gunicorn": ["gunicorn", "-b", "127.0.0.1:{port}", "-w", "1", "-k", "uvicorn_worker.UvicornWorker"],
-    "gunicorn, 4 workers": [
-        "gunicorn",
-        "-b",
-        "127.0.0.1:{port}",
-        "-w",
-        "4",
-        "-k",
-        "uvicorn_worker.UvicornWorker",
-    ],
-}
-
-if os.name == "nt":  # gunicorn is not for Windows
-    SERVERS = {kind: command for kind, command in SERVERS.items() if command[0] == "uvicorn"}
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
-class Server:
-    """A server as a child process, on loopback."""
-
-    def __init__(self, kind: str, data: Path, **environment: str) -> None:
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        command = [part.format(port=self.port) for part in SERVERS[kind]]
-        with (data / "stderr").open("wb") as stderr:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", *command, "service:app"],
-                cwd=HERE,
-                env={**os.environ, "OBS_TEST_DATA": str(data), **environment},
-                stderr=stderr,
-            )
-
-    def wait(self) -> None:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and self.process.poll() is None:
-            with suppress(httpx.TransportError):
-                if httpx.get(f"{self.url}/logs", headers=HEADERS).status_code == 200:
-                    return
-            time.sleep(0.1)
-        raise TimeoutError("the server does not answer")
-
-    def stop(self, how: signal.Signals = signal.SIGTERM) -> float:
-        """How long it took."""
-        begun = time.monotonic()
-        self.process.send_signal(how)
-        self.process.wait(60)
-        return time.monotonic() - begun
-
-    def say(self, word: object, **parameters: object) -> str:
-        return httpx.get(f"{self.url}/say/{word}", params=parameters, timeout=30).text
-
-    def logs(self, query: str) -> list[dict]:
-        response = httpx.get(f"{self.url}/logs?{query}", headers=HEADERS, timeout=30)
-        assert response.status_code == 200, response.text
-        return [json.loads(line) for line in response.text.splitlines()]
-
-
-@contextmanager
-def serving(kind: str, data: Path, **environment: str) -> Iterator[Server]:
-    server = Server(kind, data, **environment)
-    try:
-        server.wait()
-        yield server
-    finally:
-        if server.process.poll() is None:
-            server.process.terminate()
-            try:
-                server.process.wait(30)
-            except subprocess.TimeoutExpired:
-                server.process.kill()
-                server.process.wait(10)
+KINDS = ["uvicorn", "uvicorn, 4 workers"]
+if os.name != "nt":  # gunicorn is not for Windows
+    KINDS += ["gunicorn", "gunicorn, 4 workers"]
 
 
 class Tail:
     """A reader of the live tail in a thread of its own; `lines` grows while it reads."""
 
-    def __init__(self, server: Server, query: str = "logger=shop") -> None:
+    def __init__(self, server, query: str = "logger=shop") -> None:
         self.lines: list[dict] = []
         self.ended = threading.Event()
         self.clean = False
@@ -136,66 +56,66 @@ class Tail:
         assert len(self.lines) >= count
 
 
-@pytest.mark.parametrize("kind", SERVERS)
-def test_the_entries_of_every_worker_come_in_order_and_the_stream_ends_with_the_server(kind, tmp_path):
-    with serving(kind, tmp_path) as server:
-        tail = Tail(server)
-        workers = {server.say(number) for number in range(40)}
-        tail.wait_for(40)
-        assert sorted(int(line["message"]) for line in tail.lines) == list(range(40))
-        assert [line["cursor"] for line in tail.lines] == [
-            line["cursor"] for line in server.logs("logger=shop&since=0")
-        ]
-        late = max(line["seen"] - _time(line) for line in tail.lines)
-        took = server.stop()
-        assert tail.ended.wait(20)
-        print(f"{kind}: {len(workers)} workers answered, at most {late:.2f} s late, stopped in {took:.2f} s")
-        assert tail.clean
-        assert server.process.returncode in (0, -signal.SIGTERM)
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_entries_of_every_worker_come_in_order_and_the_stream_ends_with_the_server(kind, serve):
+    server = serve(kind)
+    tail = Tail(server)
+    workers = {server.say(number) for number in range(40)}
+    tail.wait_for(40)
+    assert sorted(int(line["message"]) for line in tail.lines) == list(range(40))
+    assert [line["cursor"] for line in tail.lines] == [
+        line["cursor"] for line in server.logs("logger=shop&since=0")
+    ]
+    late = max(line["seen"] - _time(line) for line in tail.lines)
+    took = server.stop()
+    assert tail.ended.wait(20)
+    print(f"{kind}: {len(workers)} workers answered, at most {late:.2f} s late, stopped in {took:.2f} s")
+    assert tail.clean
+    assert server.process.returncode in (0, -signal.SIGTERM)
 
 
 def _time(line: dict) -> float:
     return datetime.fromisoformat(line["timestamp"]).timestamp()
 
 
-def test_a_hundred_broken_streams_lose_and_repeat_nothing(tmp_path):
+def test_a_hundred_broken_streams_lose_and_repeat_nothing(serve):
     chance = random.Random(3)
-    with serving("uvicorn, 4 workers", tmp_path) as server:
-        stop, sent = threading.Event(), []
+    server = serve("uvicorn, 4 workers")
+    stop, sent = threading.Event(), []
 
-        def write() -> None:
-            with httpx.Client(base_url=server.url, timeout=30) as client:
-                while not stop.is_set():
-                    client.get(f"/say/{len(sent)}")
-                    sent.append(str(len(sent)))
-                    time.sleep(0.005)
+    def write() -> None:
+        with httpx.Client(base_url=server.url, timeout=30) as client:
+            while not stop.is_set():
+                client.get(f"/say/{len(sent)}")
+                sent.append(str(len(sent)))
+                time.sleep(0.005)
 
-        server.say("begin")
-        deadline = time.monotonic() + 30
-        while not (first := server.logs("logger=shop&since=0")) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        cursor, received = first[0]["cursor"], []
-        writer = threading.Thread(target=write)
-        writer.start()
-        try:
-            for _ in range(100):
-                received += _read_some(server, cursor, chance.uniform(0.0, 0.25), chance)
-                cursor = received[-1]["cursor"] if received else cursor
-        finally:
-            stop.set()
-            writer.join()
-        deadline = time.monotonic() + 30
-        while len(received) < len(sent) and time.monotonic() < deadline:
-            received += server.logs(f"logger=shop&limit=10000&after={cursor}")
-            cursor = received[-1]["cursor"]
-        assert len(sent) > 100
-        # The entries of four workers are stored as each writes them: all, and none twice.
-        assert sorted((line["message"] for line in received), key=int) == sent
-        stored = server.logs("logger=shop&since=0&limit=10000")
-        assert [line["cursor"] for line in received] == [line["cursor"] for line in stored][1:]
+    server.say("begin")
+    deadline = time.monotonic() + 30
+    while not (first := server.logs("logger=shop&since=0")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    cursor, received = first[0]["cursor"], []
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for _ in range(100):
+            received += _read_some(server, cursor, chance.uniform(0.0, 0.25), chance)
+            cursor = received[-1]["cursor"] if received else cursor
+    finally:
+        stop.set()
+        writer.join()
+    deadline = time.monotonic() + 30
+    while len(received) < len(sent) and time.monotonic() < deadline:
+        received += server.logs(f"logger=shop&limit=10000&after={cursor}")
+        cursor = received[-1]["cursor"]
+    assert len(sent) > 100
+    # The entries of four workers are stored as each writes them: all, and none twice.
+    assert sorted((line["message"] for line in received), key=int) == sent
+    stored = server.logs("logger=shop&since=0&limit=10000")
+    assert [line["cursor"] for line in received] == [line["cursor"] for line in stored][1:]
 
 
-def _read_some(server: Server, cursor: str, seconds: float, chance: random.Random) -> list[dict]:
+def _read_some(server, cursor: str, seconds: float, chance: random.Random) -> list[dict]:
     """The whole lines that come until the connection is broken off, at any byte."""
     request = (
         f"GET /logs?follow=true&logger=shop&after={cursor} HTTP/1.0\r\nHost: localhost\r\n"
@@ -214,24 +134,24 @@ def _read_some(server: Server, cursor: str, seconds: float, chance: random.Rando
     return [json.loads(line) for line in whole.splitlines() if line.startswith(b"{")]
 
 
-def test_seventeen_streams_are_one_too_many_and_those_that_left_make_room(tmp_path):
-    with serving("uvicorn", tmp_path) as server:
-        connections = [_ask(server, "follow=true") for _ in range(16)]
-        assert all(b" 200 " in connection.recv(1000) for connection in connections)
-        refused = httpx.get(f"{server.url}/logs?follow=true", headers=HEADERS)
-        assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
-        for connection in connections:
-            connection.close()
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            with httpx.stream("GET", f"{server.url}/logs?follow=true", headers=HEADERS) as response:
-                if response.status_code == 200:
-                    break
-            time.sleep(0.1)
-        assert response.status_code == 200
+def test_seventeen_streams_are_one_too_many_and_those_that_left_make_room(serve):
+    server = serve("uvicorn")
+    connections = [_ask(server, "follow=true") for _ in range(16)]
+    assert all(b" 200 " in connection.recv(1000) for connection in connections)
+    refused = httpx.get(f"{server.url}/logs?follow=true", headers=HEADERS)
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+    for connection in connections:
+        connection.close()
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        with httpx.stream("GET", f"{server.url}/logs?follow=true", headers=HEADERS) as response:
+            if response.status_code == 200:
+                break
+        time.sleep(0.1)
+    assert response.status_code == 200
 
 
-def _ask(server: Server, query: str) -> socket.socket:
+def _ask(server, query: str) -> socket.socket:
     connection = socket.create_connection(("127.0.0.1", server.port), timeout=10)
     connection.sendall(
         f"GET /logs?{query} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer secret\r\n\r\n".encode()
@@ -239,41 +159,41 @@ def _ask(server: Server, query: str) -> socket.socket:
     return connection
 
 
-def test_a_stream_ends_after_its_life_and_the_reader_goes_on(tmp_path):
-    with serving("uvicorn", tmp_path, OBS_TEST_LIFE="1") as server:
-        tail = Tail(server)
-        server.say("first")
-        assert tail.ended.wait(20)
-        assert tail.clean
-        server.say("second")
-        again = Tail(server, f"logger=shop&after={tail.lines[-1]['cursor']}" if tail.lines else "logger=shop")
-        again.wait_for(2 - len(tail.lines))
-        assert [line["message"] for line in tail.lines + again.lines] == ["first", "second"]
+def test_a_stream_ends_after_its_life_and_the_reader_goes_on(serve):
+    server = serve("uvicorn", OBS_TEST_LIFE="1")
+    tail = Tail(server)
+    server.say("first")
+    assert tail.ended.wait(20)
+    assert tail.clean
+    server.say("second")
+    again = Tail(server, f"logger=shop&after={tail.lines[-1]['cursor']}" if tail.lines else "logger=shop")
+    again.wait_for(2 - len(tail.lines))
+    assert [line["message"] for line in tail.lines + again.lines] == ["first", "second"]
 
 
-def test_a_client_that_does_not_read_costs_neither_memory_nor_journal_nor_a_stop_that_hangs(tmp_path):
-    with serving("uvicorn", tmp_path) as server:
-        server.say("begin")
-        deaf = [_ask(server, "follow=true&since=0") for _ in range(4)]
-        with httpx.Client(base_url=server.url, timeout=30) as client:
-            for number in range(500):
-                client.get(f"/say/{number}", params={"size": 6_000})
-        memory = _resident(server.process.pid)
-        with httpx.Client(base_url=server.url, timeout=30) as client:
-            for number in range(2500):
-                client.get(f"/say/{number}", params={"size": 6_000})
-        time.sleep(2)
-        grown = _resident(server.process.pid) - memory
-        journal = (tmp_path / "obs.db-wal").stat().st_size
-        print(
-            f"four deaf readers, 15 MB of entries: memory {grown / 1e6:+.1f} MB, journal {journal / 1e6:.1f} MB"
-        )
-        assert grown < 30_000_000
-        assert journal < 64_000_000
-        took = server.stop()
-        print(f"stopped in {took:.2f} s")
-        for connection in deaf:
-            connection.close()
+def test_a_client_that_does_not_read_costs_neither_memory_nor_journal_nor_a_stop_that_hangs(serve, tmp_path):
+    server = serve("uvicorn")
+    server.say("begin")
+    deaf = [_ask(server, "follow=true&since=0") for _ in range(4)]
+    with httpx.Client(base_url=server.url, timeout=30) as client:
+        for number in range(500):
+            client.get(f"/say/{number}", params={"size": 6_000})
+    memory = _resident(server.process.pid)
+    with httpx.Client(base_url=server.url, timeout=30) as client:
+        for number in range(2500):
+            client.get(f"/say/{number}", params={"size": 6_000})
+    time.sleep(2)
+    grown = _resident(server.process.pid) - memory
+    journal = (tmp_path / "obs.db-wal").stat().st_size
+    print(
+        f"four deaf readers, 15 MB of entries: memory {grown / 1e6:+.1f} MB, journal {journal / 1e6:.1f} MB"
+    )
+    assert grown < 30_000_000
+    assert journal < 64_000_000
+    took = server.stop()
+    print(f"stopped in {took:.2f} s")
+    for connection in deaf:
+        connection.close()
 
 
 def _resident(pid: int) -> int:
