@@ -165,10 +165,11 @@ def main(arguments: list[str]) -> int:
     failures = perform(first)
     pins.newest_pins()
     environments = options.environment or ENVIRONMENTS
+    # The longest first, so that both workers end at about the same time.
     together = [
+        *([tools_task(options.mark)] if "tools" in others else []),
         *(package_task(name, environment, options.mark) for name in mine for environment in environments),
         *(wheel_task(name) for name in mine),
-        *([tools_task(options.mark)] if "tools" in others else []),
     ]
     failures += perform(together, min(CORES, 2))
     alone = [e2e_task()] if "e2e" in others and not options.mark else []
