@@ -7,11 +7,10 @@ its version is that one; when the version moves on without a tag, `release.py` r
 """
 
 import re
-import subprocess
 import sys
 import tomllib
 
-from workspace import TOP, DevError, guarded, packages, requirement_name, requirements
+from workspace import TOP, DevError, git, guarded, packages, requirement_name, requirements
 
 RECORD = TOP / "tools" / "floors.toml"
 
@@ -43,26 +42,15 @@ def tag(package: str, version: str) -> str:
 
 def tagged(package: str, version: str) -> str:
     """The commit of the tag of this version; empty where there is none, or no git."""
-    name = f"refs/tags/{tag(package, version)}^{{commit}}"
-    try:
-        done = subprocess.run(
-            ["git", "rev-parse", "--verify", "-q", name], cwd=TOP, capture_output=True, text=True, check=False
-        )
-    except FileNotFoundError:
-        return ""
-    return done.stdout.strip()
+    return git("rev-parse", "--verify", "-q", f"refs/tags/{tag(package, version)}^{{commit}}") or ""
 
 
 def latest_tag(package: str, version: str) -> str:
     """The newest release that this version must stay compatible with: of the same 0.N, or of the same N from 1 on."""
     numbers = padded(version).split(".")
     line = ".".join(numbers[:2] if numbers[0] == "0" else numbers[:1])
-    command = ["git", "tag", "--sort=-v:refname", "--list", f"{tag(package, line)}.*"]
-    try:
-        done = subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return ""
-    return next(iter(done.stdout.split()), "")
+    found = git("tag", "--sort=-v:refname", "--list", f"{tag(package, line)}.*") or ""
+    return next(iter(found.split()), "")
 
 
 def recorded() -> dict[str, dict[str, str]]:

@@ -9,7 +9,6 @@ The matrix itself is `tox.toml`. A factor such as `django52` belongs to the pack
 
 import json
 import re
-import subprocess
 import sys
 import tomllib
 from collections.abc import Iterable
@@ -22,6 +21,7 @@ from workspace import (
     DevError,
     chosen,
     command_line,
+    git,
     guarded,
     packages,
     project,
@@ -97,17 +97,12 @@ def changed_since(revision: str) -> list[str]:
 
     A revision that is not here (the first push of a branch, a forced one) says nothing: then it is every file.
     """
-    if subprocess.run(["git", "cat-file", "-e", f"{revision}^{{commit}}"], cwd=TOP, check=False).returncode:
-        return _git("ls-files").splitlines()
-    base = _git("merge-base", revision, "HEAD").strip()
-    return _git("diff", "--name-only", base).splitlines()
-
-
-def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=TOP, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise DevError(f"git {arguments[0]} failed: {done.stderr.strip()}")
-    return done.stdout
+    known = git("cat-file", "-e", f"{revision}^{{commit}}") is not None
+    base = git("merge-base", revision, "HEAD") if known else None
+    found = git("diff", "--name-only", base) if base else git("ls-files")
+    if found is None:
+        raise DevError("git cannot be asked what changed: name the files instead")
+    return found.splitlines()
 
 
 def jobs_on(touched_names: set[str], system: str) -> list[dict[str, str]]:

@@ -7,7 +7,6 @@ by its content, and is given by its address.
 """
 
 import os
-import subprocess
 import sys
 import tempfile
 import zipfile
@@ -17,7 +16,20 @@ from functools import cache
 from pathlib import Path
 
 import floors
-from workspace import BUILD, TOP, DevError, chosen, command_line, digest, guarded, packages, project, run, uv
+from workspace import (
+    BUILD,
+    TOP,
+    DevError,
+    chosen,
+    command_line,
+    digest,
+    git,
+    guarded,
+    packages,
+    project,
+    run,
+    uv,
+)
 
 INPUTS = ("pyproject.toml", "README.md", "LICENSE")
 
@@ -65,11 +77,10 @@ def oldest(package: str, version: str) -> Path:
         source.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=source.parent) as part:
             archive = Path(part) / "source.zip"
-            subprocess.run(
-                ["git", "archive", "--format=zip", "-o", str(archive), f"{commit}:packages/{package}"],
-                cwd=TOP,
-                check=True,
-            )
+            if git("archive", "--format=zip", "-o", str(archive), f"{commit}:packages/{package}") is None:
+                raise DevError(
+                    f"{package} {version} cannot be taken from commit {commit}: git fetch --tags --unshallow"
+                )
             with zipfile.ZipFile(archive) as opened:
                 opened.extractall(Path(part) / "source")
             (Path(part) / "source").rename(source)

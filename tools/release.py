@@ -11,7 +11,6 @@ changed stands below `## VERSION - unreleased` in the package's CHANGELOG.md, or
 
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import zipfile
@@ -26,6 +25,7 @@ from workspace import (
     DevError,
     chosen,
     command_line,
+    git,
     guarded,
     module,
     packages,
@@ -193,10 +193,7 @@ def write(package: str, version: str) -> None:
     """Put version and date into the tree, for a person to commit, tag and push."""
     before = str(project(package)["project"]["version"])
     if before != version and not floors.tagged(package, before):
-        head = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=TOP, capture_output=True, text=True, check=True
-        )
-        floors.record(package, before, head.stdout.strip())
+        floors.record(package, before, git("rev-parse", "HEAD") or "")
     source = TOP / "packages" / package
     write_version(source, package, version)
     date_changelog(source, version)

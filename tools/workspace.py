@@ -136,6 +136,17 @@ def run(
     return done.returncode
 
 
+def git(*arguments: str) -> str | None:
+    """What git answers of this repository; None where it fails, or is not installed."""
+    # Whose the folder is says nothing here: a container's often is another user's.
+    command = ("git", "-c", "safe.directory=*", *arguments)
+    try:
+        done = subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
 def digest(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
