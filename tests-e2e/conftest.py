@@ -12,13 +12,12 @@ from harness.starting import Starter  # noqa: E402
 
 
 @pytest.fixture
-def start(tmp_path) -> Iterator[Starter]:
+def stack() -> Iterator[ExitStack]:
+    """What is entered here is left when the test ends."""
     with ExitStack() as stack:
-        yield Starter(stack, tmp_path)
+        yield stack
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory) -> Iterator[Starter]:
-    """For tests that only look: they share their servers."""
-    with ExitStack() as stack:
-        yield Starter(stack, tmp_path_factory.mktemp("shared"))
+@pytest.fixture
+def start(stack, tmp_path) -> Starter:
+    return Starter(stack, tmp_path)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from harness import Example, Service, promtool_check, until
+from harness import CLIENT, Example, Service, promtool_check, until
 from harness.examples import ALL
 from harness.starting import Starter
 
@@ -94,7 +94,7 @@ def test_an_insane_request_id_is_not_taken_over(service, example):
 def test_without_the_token_the_answer_is_always_the_same(service, path, authorization):
     def answer(path, authorization):
         headers = {"authorization": authorization.encode("latin-1")} if authorization else {}
-        response = httpx.get(service.server.url + path, headers=headers, timeout=20)
+        response = CLIENT.get(service.server.url + path, headers=headers)
         named = ("content-type", "www-authenticate", "cache-control", "content-length")
         return response.status_code, response.content, {name: response.headers[name] for name in named}
 
@@ -107,7 +107,7 @@ def test_without_the_token_the_answer_is_always_the_same(service, path, authoriz
 
 def test_the_token_is_also_taken_as_the_password_of_basic(service):
     token = service.headers["authorization"].removeprefix("Bearer ")
-    assert httpx.get(service.server.url + "/logs", auth=("anyone", token), timeout=20).status_code == 200
+    assert CLIENT.get(service.server.url + "/logs", auth=("anyone", token)).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_a_bad_parameter_is_a_problem_that_names_it(service, parameter, value):
 
 def test_a_parameter_that_is_given_twice_is_a_problem_that_names_it(service):
     url = service.server.url + "/logs?level=INFO&level=ERROR"
-    response = httpx.get(url, headers=service.headers, timeout=20)
+    response = CLIENT.get(url, headers=service.headers)
     assert (response.status_code, response.json()["parameter"]) == (400, "level")
 
 
@@ -201,11 +201,10 @@ def test_content_types_are_exact_and_nothing_is_cached(service):
 
 
 def test_metrics_are_sent_in_gzip_where_that_is_accepted(service):
-    with httpx.stream(
+    with CLIENT.stream(
         "GET",
         service.server.url + "/metrics",
         headers={**service.headers, "accept-encoding": "gzip"},
-        timeout=20,
     ) as response:
         raw = b"".join(response.iter_raw())
     assert response.headers["content-encoding"] == "gzip"

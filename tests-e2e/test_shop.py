@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from harness import Service, until
+from harness import CLIENT, Service, until
 from harness.examples import FASTAPI
 from harness.starting import Starter
 
@@ -22,7 +22,7 @@ def shop(tmp_path_factory) -> Service:
 
 
 def post(shop, path, **body) -> httpx.Response:
-    return httpx.post(shop.server.url + path, json=body, timeout=20)
+    return CLIENT.post(shop.server.url + path, json=body)
 
 
 @pytest.fixture(scope="module")
@@ -88,9 +88,8 @@ def test_paths_that_match_nothing_are_one_value(shop, path):
 
 
 def test_a_slow_page_is_timed_and_seen_while_it_runs(shop):
-    with httpx.Client(base_url=shop.server.url, timeout=20) as client, ExitStack() as stack:
-        pool = stack.enter_context(ThreadPoolExecutor(1))
-        answer = pool.submit(client.get, "/report?seconds=1.5")
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(shop.get, "/report?seconds=1.5")
         until(lambda: shop.metrics().total("http_server_active_requests") == 1, "it is worked on")
         assert answer.result(20).status_code == 200
     page = shop.metrics()
@@ -117,7 +116,7 @@ def test_a_stream_is_timed_to_its_end_and_a_reader_that_left_is_499(start):
     page = service.metrics()
     assert page.total(COUNT, http_route="/lines/{count}", http_response_status_code="200") == 1
     assert page.total("http_server_request_duration_seconds_sum", http_route="/lines/{count}") > 0.4
-    with httpx.stream("GET", service.server.url + "/lines/1000", timeout=20) as response:
+    with CLIENT.stream("GET", service.server.url + "/lines/1000") as response:
         assert next(response.iter_raw()) == b"line\n"
     gone = lambda: service.metrics().total(COUNT, http_response_status_code="499")  # noqa: E731
     assert until(gone, "the request is counted") == 1

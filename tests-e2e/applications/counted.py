@@ -3,6 +3,7 @@
 E2E_STORAGE is `sqlite`, or `ring` with the board in a folder of its own.
 """
 
+import logging
 import os
 from pathlib import Path
 
@@ -30,10 +31,14 @@ gauges = {
 }
 
 
+log = logging.getLogger("counted")
+
+
 def place(number: int) -> str:
     """One order, counted twice; who counted it."""
     orders.labels("pro" if number % 2 else "free").inc()
     sizes.observe(number % 5)
+    log.info("placed", extra={"number": number})
     return str(os.getpid())
 
 

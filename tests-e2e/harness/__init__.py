@@ -1,5 +1,6 @@
 """What the end-to-end tests share: real servers, a real Prometheus, and readers of what they serve."""
 
+from .client import CLIENT
 from .examples import Example
 from .load import Load, Scraper
 from .page import Page, metrics_of
@@ -11,6 +12,7 @@ from .waiting import until
 
 __all__ = [
     "APPLICATIONS",
+    "CLIENT",
     "EXAMPLES",
     "TOP",
     "Example",

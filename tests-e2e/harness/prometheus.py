@@ -8,9 +8,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import httpx
 import pytest
 
+from .client import CLIENT
 from .places import free_port
 from .server import Server
 from .waiting import until
@@ -98,18 +98,18 @@ class Prometheus:
 
     def targets(self) -> list[dict[str, Any]]:
         """What Prometheus says of the scrape: health, last error."""
-        found = httpx.get(f"{self.server.url}/api/v1/targets", timeout=10).json()
+        found = CLIENT.get(f"{self.server.url}/api/v1/targets", timeout=10).json()
         targets: list[dict[str, Any]] = found["data"]["activeTargets"]
         return targets
 
     def _ask(self, expression: str) -> list[Any]:
-        response = httpx.get(f"{self.server.url}/api/v1/query", params={"query": expression}, timeout=10)
+        response = CLIENT.get(f"{self.server.url}/api/v1/query", params={"query": expression}, timeout=10)
         response.raise_for_status()
         result: list[Any] = response.json()["data"]["result"]
         return result
 
     def _is_ready(self) -> bool:
-        return httpx.get(f"{self.server.url}/-/ready", timeout=5).status_code == 200
+        return CLIENT.get(f"{self.server.url}/-/ready", timeout=5).status_code == 200
 
 
 def promtool_check(exposition: str) -> str:

@@ -13,6 +13,7 @@ from typing import Self
 
 import httpx
 
+from .client import CLIENT
 from .places import environment
 from .waiting import until
 
@@ -133,7 +134,7 @@ class Server:
             if self.process.poll() is not None:
                 raise ServerFailedError(f"ended with {self.process.returncode}:\n{self.output[-4000:]}")
             try:
-                return bool(httpx.get(self.url + self._ready, timeout=5).status_code)
+                return bool(CLIENT.get(self.url + self._ready, timeout=5).status_code)
             except httpx.TransportError:
                 return False
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 
+from .client import CLIENT
 from .page import Page, metrics_of
 from .server import Server
 
@@ -32,12 +33,12 @@ class Service:
     def get(self, path: str, *, method: str = "GET", **headers: str) -> httpx.Response:
         """A request of a user: without the token."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return httpx.request(method, self.server.url + path, headers=named, timeout=20)
+        return CLIENT.request(method, self.server.url + path, headers=named)
 
     def read(self, path: str, *, method: str = "GET", **parameters: Any) -> httpx.Response:
         """A request of a reader: with the token."""
         url = self.server.url + self._prefix + path
-        return httpx.request(method, url, params=parameters, headers=self.headers, timeout=20)
+        return CLIENT.request(method, url, params=parameters, headers=self.headers)
 
     def exposition(self) -> str:
         """The text of `/metrics`."""
