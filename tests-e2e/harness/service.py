@@ -1,6 +1,7 @@
 """A service with obs in it, seen from outside: a client that has the token."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import httpx
 from .client import CLIENT
 from .page import Page, metrics_of
 from .server import Server
+
+STARTING = 10.0
 
 
 class Service:
@@ -36,9 +39,13 @@ class Service:
         return CLIENT.request(method, self.server.url + path, headers=named)
 
     def read(self, path: str, *, method: str = "GET", **parameters: Any) -> httpx.Response:
-        """A request of a reader: with the token."""
-        url = self.server.url + self._prefix + path
-        return CLIENT.request(method, url, params=parameters, headers=self.headers)
+        """A request of a reader: with the token. A worker that has just started may say for a moment that it cannot."""
+        url, end = self.server.url + self._prefix + path, time.monotonic() + STARTING
+        while True:
+            response = CLIENT.request(method, url, params=parameters, headers=self.headers)
+            if response.status_code != 503 or time.monotonic() > end:
+                return response
+            time.sleep(0.05)
 
     def exposition(self) -> str:
         """The text of `/metrics`."""

@@ -3,13 +3,17 @@
 import sys
 from collections.abc import Sequence
 from os import getpid
-from typing import Any
+from time import monotonic
+from typing import Any, Final
 
 from obs_core import Runtime
-from obs_core.http import Access, Endpoints
+from obs_core.http import Access, Endpoints, Pause, Request, Response
 from obs_core.http.aio import stopping
 
 from ._translate import request_of, send_response
+
+_UNAVAILABLE: Final = 503
+_OPENING: Final = 1.0
 
 
 class ObsApp:
@@ -34,6 +38,7 @@ class ObsApp:
             runtime, token=token, access=access, metrics_access=metrics_access, stream_life=stream_life
         )
         self._announced = 0
+        self._announced_at = 0.0
 
     # Frameworks name the types of ASGI each in its own way: whatever they take an application to be, this is one.
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -48,16 +53,25 @@ class ObsApp:
             if endpoint == "metrics":
                 response = self._endpoints.metrics(request)
             elif endpoint == "logs":
-                response = await self._endpoints.logs(request, pause)
+                response = await self._logs(request, pause)
             else:
                 response = self._endpoints.missing(request)
             await send_response(response, receive, send, pause)
+
+    async def _logs(self, request: Request, pause: Pause) -> Response:
+        """The storage opens in the background: just after the start it is waited for."""
+        response = await self._endpoints.logs(request, pause)
+        while response.status == _UNAVAILABLE and monotonic() < self._announced_at + _OPENING:
+            if await pause(0.02):
+                break
+            response = await self._endpoints.logs(request, pause)
+        return response
 
     def announce(self) -> None:
         """Say once in each process who may read, on stderr; the token is made where there is none."""
         if self._announced == getpid():
             return
-        self._announced = getpid()
+        self._announced, self._announced_at = getpid(), monotonic()
         try:
             line = self._endpoints.prepare()
         except Exception as error:  # the host starts in any case, and nobody is let in
