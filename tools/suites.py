@@ -167,11 +167,10 @@ def main(arguments: list[str]) -> int:
     environments = options.environment or ENVIRONMENTS
     # The longest first, so that both workers end at about the same time.
     together = [
+        *([e2e_task()] if "e2e" in others and not options.mark else []),
         *([tools_task(options.mark)] if "tools" in others else []),
         *(package_task(name, environment, options.mark) for name in mine for environment in environments),
         *(wheel_task(name) for name in mine),
     ]
     failures += perform(together, min(CORES, 2))
-    alone = [e2e_task()] if "e2e" in others and not options.mark else []
-    failures += perform(alone)
-    return closing_line([*first, *together, *alone], failures)
+    return closing_line([*first, *together], failures)

@@ -8,8 +8,10 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
@@ -151,21 +153,33 @@ def digest(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
+@contextmanager
+def locked(name: str) -> Iterator[None]:
+    """Only one process at a time is inside; where the system has no such locks, take care yourself."""
+    BUILD.mkdir(exist_ok=True)
+    with (BUILD / f"{name}.lock").open("w") as opened:
+        if os.name == "posix":
+            fcntl = import_module("fcntl")
+            fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
+
+
 def make(environment: Path, state: str, *steps: tuple[str, ...]) -> bool:
     """Make an environment by these commands, once for each state; says whether it was made now."""
     stamp = environment / f"{state}.ready"
-    if stamp.exists():
-        return False
-    print(f"setting up {environment.relative_to(TOP)} (once) ...", flush=True)
-    if environment.is_symlink():
-        environment.unlink()
-    shutil.rmtree(environment, ignore_errors=True)
-    for step in steps:
-        if run(*step, quiet=True):
-            raise DevError(
-                f"{environment.relative_to(TOP)} could not be set up: see above; then run the command again"
-            )
-    stamp.touch()
+    with locked(environment.name):
+        if stamp.exists():
+            return False
+        print(f"setting up {environment.relative_to(TOP)} (once) ...", flush=True)
+        if environment.is_symlink():
+            environment.unlink()
+        shutil.rmtree(environment, ignore_errors=True)
+        for step in steps:
+            if run(*step, quiet=True):
+                raise DevError(
+                    f"{environment.relative_to(TOP)} could not be set up: see above; then try again"
+                )
+        stamp.touch()
     return True
 
 
@@ -177,11 +191,12 @@ def uv() -> str:
     if found is None:
         raise DevError(f"{LOCK.relative_to(TOP)} does not name uv")
     environment, pinned = BUILD / "uv", BUILD / "uv.txt"
-    BUILD.mkdir(exist_ok=True)
-    pinned.write_text(found.group(), encoding="utf-8")
     state = digest(found.group(), sys.version)
-    if not (environment / f"{state}.ready").exists() and find_spec("ensurepip") is None:
-        raise DevError("this Python cannot make environments: install its venv (Debian: python3-venv)")
+    if not (environment / f"{state}.ready").exists():
+        if find_spec("ensurepip") is None:
+            raise DevError("this Python cannot make environments: install its venv (Debian: python3-venv)")
+        BUILD.mkdir(exist_ok=True)
+        pinned.write_text(found.group(), encoding="utf-8")
     make(
         environment,
         state,

@@ -1,11 +1,14 @@
 """Exact wheels: today's by content, the oldest from its tag."""
 
 import shutil
+import subprocess
+import sys
 import zipfile
 
 import floors
 import pins
 import pytest
+import workspace
 from workspace import DevError
 
 pytestmark = pytest.mark.integration
@@ -68,3 +71,17 @@ def test_a_sibling_that_is_not_named_as_a_range_is_an_error(repository, needs):
 
 def test_0_1_and_0_1_0_are_the_same_version():
     assert floors.padded("0.1") == floors.padded("0.1.0") == "0.1.0"
+
+
+def test_two_that_set_up_the_same_environment_at_once_make_it_once(tmp_path):
+    code = (
+        "import sys, pathlib; sys.path.insert(0, 'tools'); import workspace; "
+        "workspace.TOP = workspace.BUILD = pathlib.Path(sys.argv[1]); "
+        "folder = workspace.BUILD / 'made'; "
+        "script = f'import pathlib, time; p = pathlib.Path({str(folder)!r}); p.mkdir(); time.sleep(0.3)'; "
+        "print(workspace.make(folder, 'x', (sys.executable, '-c', script)))"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    both = [subprocess.Popen(command, cwd=workspace.TOP, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    said = sorted(each.communicate(timeout=60)[0].splitlines()[-1] for each in both)
+    assert said == ["False", "True"]
