@@ -1,14 +1,18 @@
+import asyncio
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 import obs_storage_sqlite
+from obs_core import LogQuery
+from obs_storage_sqlite import SQLiteStorage
 
 pytestmark = pytest.mark.integration
 
@@ -41,16 +45,15 @@ def stored(path: Path) -> dict[str, int]:
     """Batches of each writer; every one of them whole."""
     connection = sqlite3.connect(path)
     assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    rows = [row[0] for row in connection.execute("SELECT record FROM logs")]
     connection.close()
-    counts: dict[str, int] = {}
-    import msgspec
-
-    for row in rows:
-        name = msgspec.msgpack.decode(row)["message"].split()[0]
-        counts[name] = counts.get(name, 0) + 1
+    counts = Counter(message.split()[0] for message in asyncio.run(messages(path)))
     assert all(count % 20 == 0 for count in counts.values())
     return {name: count // 20 for name, count in counts.items()}
+
+
+async def messages(path: Path) -> list[str]:
+    async with SQLiteStorage(path) as storage:
+        return [one.entry.message async for one in storage.logs.read(LogQuery())]
 
 
 def test_eight_processes_start_and_write_at_once(tmp_path):
@@ -136,10 +139,14 @@ print(loop.run_until_complete(read()))
     assert output.strip() == "['before', 'child', 'after']", error
 
 
-def test_every_transaction_begins_immediate():
+def test_every_transaction_that_writes_begins_immediate():
     source = Path(obs_storage_sqlite.__file__).parent
     begins = [
         line for path in source.glob("*.py") for line in path.read_text().splitlines() if '"BEGIN' in line
     ]
-    assert begins
-    assert all('"BEGIN IMMEDIATE"' in line for line in begins)
+    # The one that reads is on a connection that cannot write.
+    reads = [line for line in begins if 'execute_fetchall("BEGIN")' in line]
+    assert len(reads) == 1
+    assert "?mode=ro" in (source / "_storage.py").read_text()
+    assert len(begins) > len(reads)
+    assert all('"BEGIN IMMEDIATE"' in line for line in begins if line not in reads)

@@ -1,3 +1,4 @@
+import os
 import sqlite3
 
 import pytest
@@ -24,7 +25,7 @@ class TestSQLiteStorage(LogStorageConformance, MetricsStorageConformance, Durabl
 
 
 def entries(count: int, size: int = 10) -> list[LogEntry]:
-    return [LogEntry(float(n), "INFO", f"{n} {'x' * size}") for n in range(count)]
+    return [LogEntry(float(n), "INFO", f"{n} {os.urandom(size).hex()}") for n in range(count)]
 
 
 async def messages(storage: SQLiteStorage) -> list[str]:
@@ -56,7 +57,7 @@ async def test_the_file_is_set_up_as_promised(tmp_path):
     with sqlite3.connect(path) as connection:
         assert connection.execute("PRAGMA auto_vacuum").fetchone() == (2,)
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
     connection.close()
 
 
@@ -133,24 +134,26 @@ async def test_a_newer_release_that_upgrades_the_file_stops_our_writes(tmp_path)
     async with SQLiteStorage(path) as storage:
         await storage.logs.write(entries(1))
         connection = sqlite3.connect(path)
-        connection.execute("PRAGMA user_version=2")
+        connection.execute("PRAGMA user_version=3")
         connection.close()
-        with pytest.raises(StorageError, match="schema version 2 now"):
+        with pytest.raises(StorageError, match="schema version 3 now"):
             await storage.logs.write(entries(1))
         assert len(await messages(storage)) == 1
 
 
 @pytest.mark.asyncio
-async def test_a_flipped_bit_costs_its_own_row_and_is_counted(tmp_path):
+async def test_a_flipped_bit_costs_its_own_block_and_is_counted(tmp_path, capfd):
     path = tmp_path / "obs.db"
     async with SQLiteStorage(path) as storage:
-        await storage.logs.write(entries(3))
+        for batch in range(3):
+            await storage.logs.write([LogEntry(1.0, "INFO", f"{batch}")])
         connection = sqlite3.connect(path)
-        connection.execute("UPDATE logs SET record = zeroblob(20) WHERE id = 2")
+        connection.execute("UPDATE head SET data = zeroblob(20) WHERE id = 2")
         connection.commit()
         connection.close()
-        assert [message[0] for message in await messages(storage)] == ["0", "2"]
-        assert storage.logs.damaged == 1
+        assert await messages(storage) == ["0", "2"]
+        assert storage.logs.damage.count == 1
+    assert "the block of cursor 2 is damaged" in capfd.readouterr().err
 
 
 @pytest.mark.asyncio

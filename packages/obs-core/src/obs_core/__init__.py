@@ -16,8 +16,8 @@ from ._families import Family, Info
 from ._instruments import Counter, Gauge, Histogram
 from ._levels import LEVELS, SEVERITY, level_of_number, levels_from, parse_level
 from ._memory import MemoryStorage
-from ._ports import LogStoragePort, MetricsStoragePort, Runtime, Storage, WorkersPort
-from ._queries import LogQuery, MetricQuery, matches_log, matches_metric
+from ._ports import LogStoragePort, Maintained, MetricsStoragePort, Runtime, Storage, WorkersPort
+from ._queries import LogQuery, MetricQuery, attribute_text, matches_log, matches_metric
 from ._records import Exemplar, LogEntry, MetricFamily, MetricMetadata, MetricSample, MetricSeries, StoredLog
 from ._redaction import SECRET_NAMES
 from ._registry import Registry
@@ -40,6 +40,7 @@ __all__ = [
     "LogHandler",
     "LogQuery",
     "LogStoragePort",
+    "Maintained",
     "MemoryStorage",
     "MetricFamily",
     "MetricMetadata",
@@ -57,6 +58,7 @@ __all__ = [
     "StorageError",
     "StoredLog",
     "WorkersPort",
+    "attribute_text",
     "bind",
     "current_context",
     "describe",

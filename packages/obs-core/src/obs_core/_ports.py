@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 from ._queries import LogQuery, MetricQuery
 from ._records import LogEntry, MetricFamily, MetricMetadata, MetricSample, MetricSeries, StoredLog
@@ -121,6 +121,14 @@ class WorkersPort(Protocol):
         No counter and no histogram ever shows less than in a collection before, by whichever worker. Raises
         where that cannot be known.
         """
+
+
+@runtime_checkable
+class Maintained(Protocol):
+    """What a storage offers beside `Storage` where it needs care in the background, such as merging and compressing."""
+
+    async def maintain(self) -> bool:
+        """Do one short step; whether there may be more to do. For one worker at a time: whoever holds the lease."""
 
 
 class Runtime(Protocol):

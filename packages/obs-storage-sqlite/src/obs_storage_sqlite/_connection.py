@@ -11,7 +11,8 @@ from typing import Final
 from obs_core import StorageError
 
 from ._gate import pause
-from ._schema import APPLICATION_ID, SCHEMA, VERSION
+from ._migration import begin_upgrade
+from ._schema import APPLICATION_ID, VERSION, create
 
 # A writer waits this long for others before it gives an error; its queue keeps what could not be written.
 PATIENCE: Final = 5.0
@@ -105,11 +106,9 @@ def _create(connection: sqlite3.Connection) -> None:
     try:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if not version:
-            for statement in SCHEMA:
-                connection.execute(statement)
-            connection.execute("INSERT INTO generation VALUES (?)", (secrets.token_hex(8),))
-            connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version={VERSION}")
+            create(connection, secrets.token_hex(8))
+        elif version < VERSION:
+            begin_upgrade(connection)
         connection.execute("COMMIT")
     except BaseException:
         connection.execute("ROLLBACK")

@@ -14,6 +14,7 @@ from ._connection import PATIENCE, connect, is_damage, is_full, look_over, retri
 from ._files import beside, create_private, identity, set_aside, shared_file_system
 from ._forks import inside_sqlite, watch
 from ._gate import Gate
+from ._migration import upgrade_step
 from ._reserve import Reserve
 from ._schema import VERSION, drop_oldest
 
@@ -22,6 +23,8 @@ Work = Callable[[sqlite3.Connection], T]
 # A truncated journal looks like damage until every process has closed the file once; so look again, some times.
 _TRIES: Final = 3
 _RELIEF_STEPS: Final = 5
+# Steps of an upgrade between two lines that tell how far it is.
+_PROGRESS: Final = 25
 
 
 class Database:
@@ -37,6 +40,7 @@ class Database:
         except OSError as error:
             raise StorageError(f"{path} cannot be opened: {error.strerror}: choose another folder") from error
         watch(self)
+        self._upgrade()
 
     def transaction(self, work: Work[T]) -> T:
         """Run `work` in one write transaction, committed with `synchronous=FULL`. Raises `StorageError`.
@@ -65,8 +69,7 @@ class Database:
 
     def reclaim(self, keep_free: int = 64) -> bool:
         """Give some free pages back to the file system in one short step; whether there may be more."""
-        with inside_sqlite(), self._gate.held(PATIENCE):
-            (free,) = self._connection.execute("PRAGMA freelist_count").fetchone()
+        (free,) = self.read(lambda connection: connection.execute("PRAGMA freelist_count").fetchone())
         if free <= keep_free:
             return False
         pages = min(free - keep_free, 500)
@@ -74,6 +77,12 @@ class Database:
             lambda connection: connection.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
         )
         return True
+
+    def give_back(self) -> None:
+        """All that `reclaim` can, step by step."""
+        while self.reclaim():
+            pass
+        self.checkpoint()
 
     def checkpoint(self) -> None:
         """Bring the write-ahead log into the file, and cut it to nothing where no reader is in the way."""
@@ -114,6 +123,14 @@ class Database:
                 if attempt == _TRIES - 1:
                     self._set_aside()
         raise StorageError(f"{self.path} is damaged again right after it was made: check the disk")
+
+    def _upgrade(self) -> None:
+        """Bring what an older release wrote into today's layout, in steps."""
+        steps = 0
+        while left := self.transaction(upgrade_step):
+            steps += 1
+            if steps % _PROGRESS == 0:
+                sys.stderr.write(f"obs: {self.path} is being upgraded: {left} old rows are left\n")
 
     def _note(self, connection: sqlite3.Connection) -> None:
         with closing(connection.execute("SELECT id FROM generation")) as cursor:

@@ -1,149 +1,123 @@
-"""Log entries: a row for each, read in pages."""
+"""The port of log entries."""
 
+import asyncio
 import sqlite3
 import time
-import zlib
 from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
-import msgspec
-
-from obs_core import SEVERITY, LogEntry, LogQuery, LogStoragePort, StoredLog, matches_log
+from obs_core import LogEntry, LogQuery, LogStoragePort, StorageError, StoredLog
 from obs_core.cursors import cursor_text, parse_cursor
 
 from ._database import Database
-from ._rows import Resource, batch_is_new, delete, keep_newest
-
-_PAGE: Final = 1000
-_encode: Final = msgspec.msgpack.Encoder().encode
-_decode: Final = msgspec.msgpack.Decoder(LogEntry).decode
-_INSERT: Final = (
-    "INSERT INTO logs (timestamp, level, severity, size, record, checksum) VALUES (?, ?, ?, ?, ?, ?)"
-)
-# What a row costs beside its record: its columns, its place in the tree and in the index.
-_OVERHEAD: Final = 60
+from ._deletion import TABLES, Selection, delete, newest_kept, oldest_of
+from ._flushes import Flush, flushes
+from ._headers import COLUMNS, column_of
+from ._looking import Damage, answers
+from ._paging import Page, Pager
+from ._resource import Resource
+from ._writers import Batch, admit
 
 
 class SQLiteLogs:
-    """The `LogStoragePort` of a `SQLiteStorage`."""
+    """The `LogStoragePort` of a `SQLiteStorage`. `damage` counts the blocks that could not be read."""
 
     def __init__(self, resource: Resource) -> None:
         self._resource = resource
-        self.damaged = 0
+        self.damage = Damage()
+        self.use_filters = True
 
     async def write(self, entries: Sequence[LogEntry]) -> None:
-        rows = [_row(entry) for entry in entries]
-        batch = self._resource.next_batch()
-
-        def store(connection: sqlite3.Connection) -> None:
-            if batch_is_new(connection, batch, time.time()):
-                connection.executemany(_INSERT, rows)
-
-        def work(database: Database) -> None:
-            if rows:
-                database.transaction(store)
-
-        await self._resource.run(work)
+        rows = flushes(entries)
+        self._resource.check()
+        if not rows:
+            return
+        checksum = crc32(b"".join(row.checksum.to_bytes(4, "little") for row in rows))
+        batch = self._resource.batches.begin(entries, checksum)
+        try:
+            await self._resource.store(
+                lambda connection: _store(connection, batch, rows), sum(len(row.data) for row in rows)
+            )
+        except BaseException:
+            self._resource.batches.failed(entries, checksum, batch)
+            raise
 
     async def read(self, query: LogQuery) -> AsyncIterator[StoredLog]:
         generation = self._resource.generation
-        newest_first = query.order == "desc"
         place = parse_cursor(query.after, generation) if query.after else None
-        found = 0
-        while True:
-            sql, values = _page(query, place, newest_first)
-            rows = await self._resource.fetch(sql, values)
-            for place, record, checksum in rows:
-                entry = self._entry(record, checksum)
-                if entry is not None and matches_log(query, entry):
-                    yield StoredLog(cursor_text(generation, place), entry)
-                    found += 1
-                    if found == query.limit:
-                        return
-            if len(rows) < _PAGE:
-                return
+        pager = Pager(query, place, use_filters=self.use_filters)
+        left = query.limit
+        while not pager.finished:
+            page: Page = await self._resource.read(pager.page)
+            for stored in page.blocks:
+                try:
+                    found = await asyncio.to_thread(answers, stored, query, place, left)
+                except StorageError as error:
+                    self.damage.note(f"the block of cursor {stored.header.id}", error)
+                    continue
+                for number, entry in found:
+                    yield StoredLog(cursor_text(generation, number), entry)
+                left = None if left is None else left - len(found)
+                if left == 0:
+                    return
+            place = page.place
 
     async def delete_before(self, timestamp: float, *, level: str | None = None) -> int:
-        condition, values = _of_level(level)
-        return await delete(self._resource, "logs", f"{condition} AND timestamp < ?", [*values, timestamp])
+        return await self._delete(Selection(before=timestamp, level=level))
 
     async def keep_newest(self, count: int, *, level: str | None = None) -> int:
-        return await keep_newest(self._resource, "logs", count, *_of_level(level))
+        upto = await self._resource.run(lambda database: newest_kept(database, count, level))
+        return await self._delete(Selection(upto=upto, level=level)) if upto else 0
 
     async def shrink(self, max_bytes: int, *, level: str | None = None) -> int:
-        condition, values = _of_level(level)
         deleted = 0
         while (excess := await self.size(level=level) - max_bytes) > 0:
-            last = await self._last_of(excess, condition, values)
-            if last is None:
+            upto = await self._resource.run(lambda database, excess=excess: oldest_of(database, excess, level))  # type: ignore[misc]
+            count = await self._delete(Selection(upto=upto, level=level)) if upto else 0
+            deleted += count
+            if not count:
                 break
-            deleted += await delete(self._resource, "logs", f"{condition} AND id <= ?", [*values, last])
         return deleted
 
     async def count(self, *, level: str | None = None) -> int:
-        condition, values = _of_level(level)
-        return int((await self._resource.fetch(f"SELECT count(*) FROM logs WHERE {condition}", values))[0][0])  # noqa: S608
+        return await self._sum(column_of(level))
 
     async def size(self, *, level: str | None = None) -> int:
-        """An estimate of the bytes in the file: the records and what their rows cost."""
-        condition, values = _of_level(level)
-        sql = f"SELECT coalesce(sum(size), 0) FROM logs WHERE {condition}"  # noqa: S608
-        return int((await self._resource.fetch(sql, values))[0][0])
+        """Bytes in the file; for a level, its share by the number of entries."""
+        if level is None:
+            return await self._sum("size")
+        return await self._sum(f"size * {column_of(level)} / {column_of(None)}")
 
-    async def _last_of(self, excess: int, condition: str, values: Sequence[Any]) -> int | None:
-        """The id up to which the oldest rows hold `excess` bytes."""
-        sql = f"SELECT id, size FROM logs WHERE {condition} AND id > ? ORDER BY id LIMIT {_PAGE}"  # noqa: S608
-        last = 0
-        while rows := await self._resource.fetch(sql, [*values, last]):
-            for row, size in rows:
-                last = int(row)
-                excess -= size
-                if excess <= 0:
-                    return last
-        return last or None
+    async def _sum(self, expression: str) -> int:
+        sql = " UNION ALL ".join(f"SELECT sum({expression}) FROM {table}" for table in TABLES)  # noqa: S608
+        return sum(row[0] or 0 for row in await self._resource.fetch(sql, ()))
 
-    def _entry(self, record: bytes, checksum: int) -> LogEntry | None:
-        """The entry, or None for a damaged row, which is counted and costs no other row."""
-        if zlib.crc32(record) == checksum:
-            return _decode(record)
-        self.damaged += 1
-        return None
+    async def _delete(self, selection: Selection) -> int:
+        deleted = await self._resource.run(lambda database: delete(database, selection))
+        if deleted:
+            await self._resource.run(Database.give_back)
+        return deleted
 
 
-def _row(entry: LogEntry) -> tuple[float, str, int, int, bytes, int]:
-    if not isinstance(entry, LogEntry):
-        raise TypeError(f"LogEntry is needed, not {entry!r}: nothing of the batch was stored")
-    record = _encode(entry)
+def _store(connection: sqlite3.Connection, batch: Batch, rows: Sequence[Flush]) -> None:
+    cursor = admit(connection, batch, sum(row.count for row in rows), time.time())
+    if cursor is None:
+        return
+    for row in rows:
+        connection.execute(_INSERT, _values(cursor, row))
+        cursor += row.count
+
+
+def _values(cursor: int, row: Flush) -> tuple[Any, ...]:
+    last = cursor + row.count - 1
     return (
-        entry.timestamp,
-        entry.level,
-        SEVERITY[entry.level],
-        len(record) + _OVERHEAD,
-        record,
-        zlib.crc32(record),
+        *(cursor, last, row.count, row.oldest, row.newest, *row.counts, row.size, None),
+        *(row.raw, row.checksum, row.data),
     )
 
 
-def _page(query: LogQuery, place: int | None, newest_first: bool) -> tuple[str, list[Any]]:
-    """The next page of candidates; what SQL cannot tell, `matches_log` does."""
-    conditions, values = ["severity >= ?"], [float(query.severity)]
-    for bound, condition in (
-        (query.since, "timestamp >= ?"),
-        (query.until, "timestamp < ?"),
-        (place, "id < ?" if newest_first else "id > ?"),
-    ):
-        if bound is not None:
-            conditions.append(condition)
-            values.append(bound)
-    order = "DESC" if newest_first else "ASC"
-    # `+timestamp` keeps SQLite from taking the index on it: rows are found by id, so that a page never sorts the table.
-    where = " AND ".join(conditions).replace("timestamp", "+timestamp")
-    return f"SELECT id, record, checksum FROM logs WHERE {where} ORDER BY id {order} LIMIT {_PAGE}", values  # noqa: S608
-
-
-def _of_level(level: str | None) -> tuple[str, list[Any]]:
-    return ("1", []) if level is None else ("level = ?", [level])
-
+_INSERT = f"INSERT INTO head ({COLUMNS}, raw, checksum, data) VALUES ({','.join('?' * 16)})"  # noqa: S608
 
 if TYPE_CHECKING:
     _: type[LogStoragePort] = SQLiteLogs

@@ -1,139 +1,201 @@
-"""Samples: a row for each, and the labels of a series once."""
+"""The port of samples."""
 
+import asyncio
 import sqlite3
-import struct
 import time
-from array import array
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
+from zlib import crc32
 
+import aiosqlite
 import msgspec
 
 from obs_core import MetricMetadata, MetricQuery, MetricSample, MetricSeries, MetricsStoragePort
 
 from ._database import Database
-from ._rows import Resource, batch_is_new, delete, keep_newest
+from ._looking import DAMAGE, Damage
+from ._metric_paging import Opened, chunks, points, windows
+from ._metric_rows import Selection, delete, newest_kept, oldest_of, store_instants
+from ._metric_series import Columns, Wanted, open_window, point_samples, window_samples
+from ._points import SeriesCache, SeriesKey, instants, labels_of
+from ._resource import Resource
+from ._writers import admit
 
-_PAGE: Final = 5000
 _encode: Final = msgspec.msgpack.Encoder().encode
-_labels: Final = msgspec.msgpack.Decoder(dict[str, str]).decode
 _metadata: Final = msgspec.msgpack.Decoder(MetricMetadata).decode
-# A double of its own, since SQLite stores NaN as NULL.
-_DOUBLE: Final = struct.Struct("<d")
-# What a row costs with its place in the tree and in the index.
-_ROW: Final = 45
+_POINTS: Final = 256
+_WINDOWS: Final = 16
 
 
 class SQLiteMetrics:
-    """The `MetricsStoragePort` of a `SQLiteStorage`."""
+    """The `MetricsStoragePort` of a `SQLiteStorage`. Samples of one write and instant go and stay together."""
 
     def __init__(self, resource: Resource) -> None:
         self._resource = resource
+        self._ids: dict[SeriesKey, int] = {}
+        self._ids_of = ""
+        self.damage = Damage()
 
     async def write(self, samples: Sequence[MetricSample], metadata: Sequence[MetricMetadata] = ()) -> None:
-        rows = [_sample_row(sample) for sample in samples]
-        families = [_metadata_row(one) for one in metadata]
-        batch = self._resource.next_batch()
+        rows = instants(samples)
+        families = [_family(one) for one in metadata]
+        self._resource.check()
+        if not rows and not families:
+            return
+        learned: dict[SeriesKey, int] = {}
+        generation = ""
 
         def store(connection: sqlite3.Connection) -> None:
-            if batch_is_new(connection, batch, time.time()):
-                _store_samples(connection, rows)
-                connection.executemany("INSERT OR REPLACE INTO metadata VALUES (?, ?)", families)
+            nonlocal learned, generation
+            if admit(connection, batch, 0, time.time()) is None:
+                return
+            (generation,) = connection.execute("SELECT id FROM generation").fetchone()
+            learned = dict(self._ids) if self._ids_of == generation else {}
+            store_instants(connection, rows, learned)
+            _store_families(connection, families)
 
-        def work(database: Database) -> None:
-            if rows or families:
-                database.transaction(store)
-
-        await self._resource.run(work)
+        checksum = crc32(b"".join(row.values.tobytes() for row in rows))
+        batch = self._resource.batches.begin(samples, checksum)
+        try:
+            await self._resource.store(store, 8 * len(samples))
+        except BaseException:
+            self._resource.batches.failed(samples, checksum, batch)
+            raise
+        # Not before it is committed: what was rolled back is not in the file.
+        self._ids, self._ids_of = learned, generation
 
     async def read(self, query: MetricQuery) -> AsyncIterator[MetricSample]:
-        wanted = await self._series(query)
-        last, found = 0, 0
+        wanted, cache, place = await self._wanted(query), SeriesCache(), 0
+        left = query.limit
         while wanted:
-            rows = await self._page(query, last)
-            for number, series, timestamp, value in rows:
-                last = number
-                if series in wanted:
-                    name, labels = wanted[series]
-                    yield MetricSample(name, _DOUBLE.unpack(value)[0], timestamp, labels)
-                    found += 1
-                    if found == query.limit:
-                        return
-            if len(rows) < _PAGE:
+            page = await self._resource.read(lambda connection: self._page(connection, query, place, wanted, cache))  # noqa: B023
+            if page is None:
                 return
+            async for samples in self._samples(page, query, place, wanted, cache):
+                for sample in samples[:left]:
+                    yield sample
+                left = None if left is None else left - len(samples)
+                if left is not None and left <= 0:
+                    return
+            place = page[0]
 
     async def read_series(self, query: MetricQuery) -> AsyncIterator[MetricSeries]:
-        series: dict[tuple[str, frozenset[tuple[str, str]]], MetricSeries] = {}
-        async for sample in self.read(msgspec.structs.replace(query, limit=None)):
-            key = sample.name, frozenset(sample.labels.items())
-            if key not in series:
-                if len(series) == query.limit:
-                    continue
-                series[key] = MetricSeries(sample.name, sample.labels, array("d"), array("d"))
-            series[key].times.append(sample.timestamp)
-            series[key].values.append(sample.value)
-        for one in series.values():
-            yield one
+        wanted, cache, place = await self._wanted(query), SeriesCache(), 0
+        columns = Columns(wanted, query.limit, self.damage)
+        while wanted:
+            page = await self._resource.read(lambda connection: self._page(connection, query, place, wanted, cache))  # noqa: B023
+            if page is None:
+                break
+            await asyncio.to_thread(self._collect, columns, page, query, place, cache)
+            place = page[0]
+        for series in columns.series():
+            yield series
 
     async def metadata(self) -> Sequence[MetricMetadata]:
-        return [
-            _metadata(row[0])
-            for row in await self._resource.fetch("SELECT record FROM metadata ORDER BY name", ())
-        ]
+        rows = await self._resource.fetch("SELECT record FROM metadata ORDER BY name", ())
+        return [_metadata(row[0]) for row in rows]
 
     async def delete_before(self, timestamp: float) -> int:
-        return await delete(self._resource, "samples", "timestamp < ?", [timestamp])
+        return await self._delete(Selection(before=timestamp))
 
     async def keep_newest(self, count: int) -> int:
-        return await keep_newest(self._resource, "samples", count, "1", [])
+        upto = await self._resource.run(lambda database: newest_kept(database, count))
+        return await self._delete(Selection(upto=upto)) if upto else 0
 
     async def shrink(self, max_bytes: int) -> int:
-        return await self.keep_newest(max_bytes // _ROW) if await self.size() > max_bytes else 0
+        deleted = 0
+        while (excess := await self.size() - max_bytes) > 0:
+            upto = await self._resource.run(lambda database, excess=excess: oldest_of(database, excess))  # type: ignore[misc]
+            count = await self._delete(Selection(upto=upto)) if upto else 0
+            deleted += count
+            if not count:
+                break
+        return deleted
 
     async def count(self) -> int:
-        return int((await self._resource.fetch("SELECT count(*) FROM samples", ()))[0][0])
+        return await self._sum("samples")
 
     async def size(self) -> int:
-        """An estimate of the bytes in the file."""
-        return await self.count() * _ROW
+        """Bytes in the file."""
+        return await self._sum("size")
 
-    async def _series(self, query: MetricQuery) -> dict[int, tuple[str, dict[str, str]]]:
+    async def _sum(self, column: str) -> int:
+        sql = f"SELECT sum({column}) FROM windows UNION ALL SELECT sum({column}) FROM points"  # noqa: S608
+        return sum(row[0] or 0 for row in await self._resource.fetch(sql, ()))
+
+    async def _delete(self, selection: Selection) -> int:
+        deleted = await self._resource.run(lambda database: delete(database, selection))
+        if deleted:
+            await self._resource.run(Database.give_back)
+        return deleted
+
+    async def _wanted(self, query: MetricQuery) -> Wanted:
         rows = await self._resource.fetch(
-            "SELECT id, name, labels FROM series WHERE ? = '' OR name = ?", (query.name, query.name)
+            "SELECT id, name, labels FROM series WHERE ?1 = '' OR name = ?1", (query.name,)
         )
-        decoded = {number: (name, _labels(labels)) for number, name, labels in rows}
-        return {number: one for number, one in decoded.items() if query.labels.items() <= one[1].items()}
+        decoded = {id_: (name, labels_of(labels)) for id_, name, labels in rows}
+        return {id_: one for id_, one in decoded.items() if query.labels.items() <= one[1].items()}
 
-    async def _page(self, query: MetricQuery, after: int) -> list[Any]:
-        sql = f"""SELECT id, series, timestamp, value FROM samples
-            WHERE id > ? AND (? IS NULL OR +timestamp >= ?) AND (? IS NULL OR +timestamp < ?)
-            ORDER BY id LIMIT {_PAGE}"""  # noqa: S608
-        return await self._resource.fetch(sql, (after, query.since, query.since, query.until, query.until))
+    async def _page(
+        self,
+        connection: aiosqlite.Connection,
+        query: MetricQuery,
+        place: int,
+        wanted: Wanted,
+        cache: SeriesCache,
+    ) -> "_Page | None":
+        """Some windows with the chunks that are needed, or else some instants; None at the end."""
+        rows = await windows(connection, query, place, _WINDOWS)
+        if rows:
+            opened = [window for row in rows if (window := open_window(row, cache, self.damage))]
+            found = await chunks(connection, [id_ for one in opened for id_ in one.wanted(wanted)])
+            for one in opened:
+                one.give(found)
+            return rows[-1][1], opened, []
+        instants_ = await points(connection, query, place, _POINTS)
+        return (instants_[-1][0], [], instants_) if instants_ else None
+
+    async def _samples(
+        self, page: "_Page", query: MetricQuery, place: int, wanted: Wanted, cache: SeriesCache
+    ) -> AsyncIterator[list[MetricSample]]:
+        _, opened, rows = page
+        for window in opened:
+            try:
+                pieces = window_samples(window, window.rows(query, place), wanted)
+                while (samples := await asyncio.to_thread(next, pieces, None)) is not None:
+                    yield samples
+            except DAMAGE as error:
+                self.damage.note(f"the window {window.id}", error)
+        yield await asyncio.to_thread(point_samples, rows, wanted, cache, self.damage)
+
+    def _collect(
+        self, columns: Columns, page: "_Page", query: MetricQuery, place: int, cache: SeriesCache
+    ) -> None:
+        _, opened, rows = page
+        for window in opened:
+            try:
+                columns.add_window(window, window.rows(query, place))
+            except DAMAGE as error:
+                self.damage.note(f"the window {window.id}", error)
+        columns.add_points(rows, cache)
 
 
-def _store_samples(connection: sqlite3.Connection, rows: Sequence[tuple[str, bytes, float, bytes]]) -> None:
-    known: dict[tuple[str, bytes], int] = {}
-    for key in {(name, labels) for name, labels, _, _ in rows}:
-        connection.execute("INSERT OR IGNORE INTO series (name, labels) VALUES (?, ?)", key)
-        known[key] = connection.execute(
-            "SELECT id FROM series WHERE name = ? AND labels = ?", key
-        ).fetchone()[0]
-    connection.executemany(
-        "INSERT INTO samples (series, timestamp, value) VALUES (?, ?, ?)",
-        [(known[name, labels], timestamp, value) for name, labels, timestamp, value in rows],
-    )
+# The last row that it deals with, windows, instants.
+_Page = tuple[int, list[Opened], list[Any]]
 
 
-def _sample_row(sample: MetricSample) -> tuple[str, bytes, float, bytes]:
-    if not isinstance(sample, MetricSample):
-        raise TypeError(f"MetricSample is needed, not {sample!r}: nothing of the batch was stored")
-    return sample.name, _encode(sample.labels), sample.timestamp, _DOUBLE.pack(sample.value)
-
-
-def _metadata_row(metadata: MetricMetadata) -> tuple[str, bytes]:
+def _family(metadata: MetricMetadata) -> tuple[str, bytes]:
     if not isinstance(metadata, MetricMetadata):
         raise TypeError(f"MetricMetadata is needed, not {metadata!r}: nothing of the batch was stored")
     return metadata.name, _encode(metadata)
+
+
+def _store_families(connection: sqlite3.Connection, families: Sequence[tuple[str, bytes]]) -> None:
+    """Only what is new: the same families come every 15 seconds."""
+    for name, record in families:
+        row = connection.execute("SELECT record FROM metadata WHERE name = ?", (name,)).fetchone()
+        if row is None or row[0] != record:
+            connection.execute("INSERT OR REPLACE INTO metadata VALUES (?, ?)", (name, record))
 
 
 if TYPE_CHECKING:

@@ -1,41 +1,86 @@
-"""The layout of the file: schema version 1, a row for each entry and each sample."""
+"""The layout of the file: schema version 2.
+
+Log entries are written as a row for each flush (`head`), and merged later into blocks of about 4,000 entries: a
+header in `blocks`, and in `parts`, under the header's id times 8, four columns and the four stripes of a filter.
+Samples are written as a row for each instant (`points`), and sealed into `windows`, whose series lie in `chunks`.
+"""
 
 import sqlite3
 from typing import Final
 
-APPLICATION_ID: Final = 0x6F627331  # "obs1"
-VERSION: Final = 1
+from obs_core import LEVELS
 
-# auto_vacuum stands before the first table: later it would need a VACUUM of the whole file.
-SCHEMA: Final = (
+APPLICATION_ID: Final = 0x6F627331  # "obs1"
+VERSION: Final = 2
+
+LEVEL_COLUMNS: Final = tuple(level.lower() for level in LEVELS)
+_LEVELS: Final = ", ".join(f"{column} INTEGER NOT NULL" for column in LEVEL_COLUMNS)
+# `id` is the cursor of the first entry. `gone` has a bit for each of the `rows` that was deleted.
+_HEADER: Final = f"""
+    id INTEGER PRIMARY KEY,
+    last INTEGER NOT NULL,
+    rows INTEGER NOT NULL,
+    oldest REAL NOT NULL,
+    newest REAL NOT NULL,
+    {_LEVELS},
+    size INTEGER NOT NULL,
+    gone BLOB"""
+
+COMMON: Final = (
     "CREATE TABLE generation (id TEXT NOT NULL)",
-    """CREATE TABLE logs (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        timestamp REAL NOT NULL,
-        level TEXT NOT NULL,
-        severity INTEGER NOT NULL,
-        size INTEGER NOT NULL,
-        record BLOB NOT NULL,
-        checksum INTEGER NOT NULL)""",
-    "CREATE INDEX logs_timestamp ON logs (timestamp)",
     """CREATE TABLE series (
         id INTEGER PRIMARY KEY,
         name TEXT NOT NULL,
         labels BLOB NOT NULL,
         UNIQUE (name, labels))""",
-    """CREATE TABLE samples (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        series INTEGER NOT NULL,
-        timestamp REAL NOT NULL,
-        value BLOB NOT NULL)""",
-    "CREATE INDEX samples_timestamp ON samples (timestamp)",
     "CREATE TABLE metadata (name TEXT PRIMARY KEY, record BLOB NOT NULL)",
-    # The batches that are in: one that is sent again after an unclear answer is not stored twice.
-    "CREATE TABLE batches (incarnation TEXT PRIMARY KEY, number INTEGER NOT NULL, stored REAL NOT NULL) WITHOUT ROWID",
+)
+SINCE_2: Final = (
+    f"CREATE TABLE head ({_HEADER}, raw INTEGER NOT NULL, checksum INTEGER NOT NULL, data BLOB NOT NULL)",
+    f"CREATE TABLE blocks ({_HEADER})",
+    "CREATE TABLE parts (id INTEGER PRIMARY KEY, checksum INTEGER NOT NULL, data BLOB NOT NULL)",
+    """CREATE TABLE points (
+        id INTEGER PRIMARY KEY,
+        timestamp REAL NOT NULL,
+        samples INTEGER NOT NULL,
+        size INTEGER NOT NULL,
+        series BLOB NOT NULL,
+        checksum INTEGER NOT NULL,
+        data BLOB NOT NULL)""",
+    """CREATE TABLE windows (
+        id INTEGER PRIMARY KEY,
+        last INTEGER NOT NULL,
+        oldest REAL NOT NULL,
+        newest REAL NOT NULL,
+        samples INTEGER NOT NULL,
+        size INTEGER NOT NULL,
+        gone BLOB,
+        checksum INTEGER NOT NULL,
+        data BLOB NOT NULL)""",
+    "CREATE TABLE chunks (id INTEGER PRIMARY KEY, checksum INTEGER NOT NULL, data BLOB NOT NULL)",
+    # Who wrote: the last cursor given, and the numbers of the last batches, so that none is stored twice.
+    """CREATE TABLE writers (
+        incarnation TEXT PRIMARY KEY,
+        last INTEGER NOT NULL,
+        stored REAL NOT NULL,
+        numbers BLOB NOT NULL) WITHOUT ROWID""",
 )
 
 
 def drop_oldest(connection: sqlite3.Connection) -> None:
     """Make a little room on a full disk."""
-    connection.execute("DELETE FROM logs WHERE id IN (SELECT id FROM logs ORDER BY id LIMIT 100)")
-    connection.execute("DELETE FROM samples WHERE id IN (SELECT id FROM samples ORDER BY id LIMIT 100)")
+    (block,) = connection.execute("SELECT min(id) FROM blocks").fetchone()
+    if block is None:
+        connection.execute("DELETE FROM head WHERE id IN (SELECT id FROM head ORDER BY id LIMIT 4)")
+    else:
+        connection.execute("DELETE FROM parts WHERE id BETWEEN ? AND ?", (8 * block, 8 * block + 7))
+        connection.execute("DELETE FROM blocks WHERE id = ?", (block,))
+
+
+def create(connection: sqlite3.Connection, generation: str) -> None:
+    """Make the tables, inside a transaction."""
+    for statement in (*COMMON, *SINCE_2):
+        connection.execute(statement)
+    connection.execute("INSERT INTO generation VALUES (?)", (generation,))
+    connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version={VERSION}")

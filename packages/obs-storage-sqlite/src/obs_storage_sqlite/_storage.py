@@ -2,23 +2,25 @@
 
 import asyncio
 import os
-import secrets
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import aiosqlite
 
-from obs_core import Storage, StorageClosedError, StorageError
+from obs_core import Maintained, Storage, StorageClosedError, StorageError
 
 from ._database import Database
 from ._files import size_on_disk
 from ._forks import inside_sqlite
 from ._logs import SQLiteLogs
+from ._maintenance import maintain
 from ._metrics import SQLiteMetrics
+from ._verify import Problem, verify
 from ._writer import Store, Writer
+from ._writers import Batches
 
 T = TypeVar("T")
 
@@ -36,7 +38,7 @@ class SQLiteStorage:
         self._path = Path(path)
         self._writer: Writer | None = None
         self._pid = 0
-        self._incarnation, self._number = "", 0
+        self.batches = Batches()
         self._logs = SQLiteLogs(self)
         self._metrics = SQLiteMetrics(self)
 
@@ -61,7 +63,8 @@ class SQLiteStorage:
         writer = Writer(self._path)
         await writer.opened()
         self._writer, self._pid = writer, os.getpid()
-        self._incarnation, self._number = secrets.token_hex(8), 0
+        # Not the ones of before, which a forked child shares with its parent.
+        self.batches = Batches()
         await self.run(Database.make_reserve)
         return self
 
@@ -88,28 +91,45 @@ class SQLiteStorage:
         """Run `store` in a write transaction, of its own or with other batches."""
         await self._open_writer().store(store, size)
 
-    async def fetch(self, sql: str, values: Sequence[Any]) -> list[Any]:
-        """All rows of a small query, on a connection that is closed at once: nothing is held between two."""
-        self._open_writer()
+    async def read(self, work: Callable[[aiosqlite.Connection], Awaitable[T]]) -> T:
+        """Run queries in one read transaction, on a connection that is closed before this returns."""
+        self.check()
         # A connection that is left open keeps the process for ever, so a cancelled query ends by itself.
-        task = asyncio.ensure_future(self._fetch(sql, values))
+        task = asyncio.ensure_future(self._read(work))
         task.add_done_callback(_seen)
         return await asyncio.shield(task)
 
-    async def _fetch(self, sql: str, values: Sequence[Any]) -> list[Any]:
+    async def _read(self, work: Callable[[aiosqlite.Connection], Awaitable[T]]) -> T:
         address = f"{self._path.resolve().as_uri()}?mode=ro"
         try:
             with inside_sqlite():
-                async with aiosqlite.connect(address, uri=True, timeout=1.0) as connection:
-                    return list(await connection.execute_fetchall(sql, values))
+                async with aiosqlite.connect(
+                    address, uri=True, timeout=1.0, isolation_level=None
+                ) as connection:
+                    await connection.execute_fetchall("BEGIN")
+                    return await work(connection)
         except aiosqlite.Error as error:
             raise StorageError(f"{self._path} could not be read: {error}") from error
 
-    def next_batch(self) -> tuple[str, int]:
-        """The identity of a batch: who writes it, and a number that grows."""
+    async def fetch(self, sql: str, values: Sequence[Any]) -> list[Any]:
+        """All rows of one query."""
+
+        async def rows(connection: aiosqlite.Connection) -> list[Any]:
+            return list(await connection.execute_fetchall(sql, values))
+
+        return await self.read(rows)
+
+    async def maintain(self) -> bool:
+        """One short step of what keeps the file small and quick; whether there may be more to do."""
+        return await self.run(maintain)
+
+    async def verify(self) -> list[Problem]:
+        """Check every block's checksums, and every header against its content; what is wrong, and where."""
+        return [problem async for problem in verify(self)]
+
+    def check(self) -> None:
+        """Raise `StorageClosedError` unless it is open in this process."""
         self._open_writer()
-        self._number += 1
-        return self._incarnation, self._number
 
     def _open_writer(self) -> Writer:
         # A forked child has its parent's objects but not the thread, and must not use the connection.
@@ -126,3 +146,4 @@ def _seen(task: "asyncio.Task[Any]") -> None:
 
 if TYPE_CHECKING:
     _: type[Storage] = SQLiteStorage
+    _maintained: type[Maintained] = SQLiteStorage

@@ -1,0 +1,91 @@
+"""A block of log entries as columns. Pure: entries in, bytes out.
+
+A block has four parts, so that a query decompresses only what it looks at: `base` (cursors, times, levels, loggers),
+`messages`, `attributes` (a frame for each key) and `ids` (trace and span).
+"""
+
+from array import array
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from obs_core import LEVELS, LogEntry, attribute_text
+
+from ._columns import pack_doubles, pack_numbers, pack_texts, pack_words
+from ._filters import build, value_key
+from ._zstd import compress
+
+BASE, MESSAGES, ATTRIBUTES, IDS = range(4)
+PARTS: Final = 4
+_encode: Final = msgspec.msgpack.Encoder().encode
+_json: Final = msgspec.json.Encoder()
+_of_json: Final = msgspec.json.Decoder()
+_NUMBER: Final = {level: number for number, level in enumerate(LEVELS)}
+
+
+def encode_block(cursors: Sequence[int], entries: Sequence[LogEntry]) -> list[bytes]:
+    """The parts of a block of entries, whose cursors ascend."""
+    ids = (
+        pack_words([entry.trace_id for entry in entries]),
+        pack_words([entry.span_id for entry in entries]),
+    )
+    return [
+        compress(_base(cursors, entries)),
+        compress(pack_texts([entry.message.encode() for entry in entries])),
+        _attributes([entry.attributes for entry in entries]),
+        compress(_encode(ids)),
+    ]
+
+
+def block_filter(entries: Sequence[LogEntry]) -> bytes:
+    """The filter of a block: its messages, trace ids and attributes."""
+    values = {
+        value_key(name, attribute_text(value)) for entry in entries for name, value in entry.attributes.items()
+    }
+    values.update(value_key("", entry.trace_id) for entry in entries if entry.trace_id)
+    return build(folded("".join(entry.message for entry in entries)), values)
+
+
+def folded(text: str) -> bytes:
+    """Text as it is searched: without case, as UTF-8."""
+    return text.casefold().encode()
+
+
+def _base(cursors: Sequence[int], entries: Sequence[LogEntry]) -> bytes:
+    gapless = cursors[-1] - cursors[0] == len(cursors) - 1
+    return _encode(
+        (
+            b"" if gapless else pack_numbers([cursor - cursors[0] for cursor in cursors]),
+            pack_doubles(array("d", [entry.timestamp for entry in entries])),
+            bytes([_NUMBER[entry.level] for entry in entries]),
+            pack_words([entry.logger for entry in entries]),
+        )
+    )
+
+
+def _attributes(rows: Sequence[dict[str, Any]]) -> bytes:
+    shapes: dict[tuple[str, ...], int] = {}
+    kinds = []
+    columns: dict[str, list[Any]] = {}
+    for row in rows:
+        kinds.append(shapes.setdefault(tuple(row), len(shapes)))
+        for key, value in row.items():
+            column = columns.get(key)
+            if column is None:
+                columns[key] = [value]
+            else:
+                column.append(value)
+    frames = [compress(_values(column)) for column in columns.values()]
+    return _encode((list(shapes), compress(pack_numbers(kinds)), list(columns), frames))
+
+
+def _values(values: list[Any]) -> bytes:
+    """JSON lines, which compress best; MessagePack for what JSON cannot hold (NaN, bytes)."""
+    try:
+        text = _json.encode_lines(values)
+        if _of_json.decode_lines(text) == values:
+            return b"j" + text
+    except (TypeError, ValueError):
+        pass
+    return b"m" + _encode(values)

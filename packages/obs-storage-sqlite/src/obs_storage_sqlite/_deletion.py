@@ -1,0 +1,167 @@
+"""Deleting log entries: whole blocks where that may be, else bits in their headers; in short transactions."""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from math import inf
+from typing import Any, Final, NamedTuple
+
+from obs_core import LEVELS, StorageError
+
+from ._database import Database
+from ._flushes import FlushView, count_levels
+from ._headers import COLUMNS, Header, bitmap, column_of, header
+from ._looking import view
+from ._paging import Stored
+from ._views import BlockView
+
+TABLES: Final = ("blocks", "head")
+# So many headers in one transaction: some milliseconds of the write lock.
+_STEP: Final = {"blocks": 8, "head": 64}
+
+
+class Selection(NamedTuple):
+    """Entries older than `before`, with cursors up to `upto`, of this very level."""
+
+    before: float = inf
+    upto: int = 1 << 62
+    level: str | None = None
+
+    def covers(self, one: Header) -> bool:
+        """Whether all entries of a block are selected."""
+        return one.newest < self.before and one.last <= self.upto and one.count == one.count_of(self.level)
+
+    def rows(self, one: Header, seen: BlockView | FlushView) -> list[int]:
+        """The selected rows of a block, of those that are not gone."""
+        level = None if self.level is None else LEVELS.index(self.level)
+        times, cursors, levels = seen.times, seen.cursors, seen.levels
+        return [
+            row
+            for row in one.live()
+            if times[row] < self.before and cursors[row] <= self.upto and level in (None, levels[row])
+        ]
+
+
+def delete(database: Database, selection: Selection) -> int:
+    """Delete what is selected; how many entries went."""
+    deleted = 0
+    for table in TABLES:
+        after: int | None = 0
+        while after is not None:
+            # Most passes find nothing, and a pass that finds nothing must not even take the lock.
+            if not database.read(_finder(table, selection, after)):
+                break
+            count, after = database.transaction(_stepper(table, selection, after))
+            deleted += count
+    return deleted
+
+
+def newest_kept(database: Database, count: int, level: str | None) -> int:
+    """The cursor up to which all entries of a level go so that the `count` last ones stay; 0 where none goes."""
+    left = count
+    for table in reversed(TABLES):
+        sql = f"SELECT {COLUMNS} FROM {table} WHERE {column_of(level)} > 0 ORDER BY id DESC"  # noqa: S608
+        for row in database.read(lambda connection, sql=sql: connection.execute(sql).fetchall()):  # type: ignore[misc]
+            one = header(row, sealed=table == "blocks")
+            if one.count_of(level) > left:
+                return database.read(lambda connection, one=one: _boundary(connection, one, left, level))  # type: ignore[misc]
+            left -= one.count_of(level)
+    return 0
+
+
+def oldest_of(database: Database, excess: int, level: str | None) -> int:
+    """The cursor up to which the oldest blocks hold `excess` bytes of a level; 0 where nothing is held."""
+    upto = 0
+    for table in TABLES:
+        sql = f"SELECT {COLUMNS} FROM {table} WHERE {column_of(level)} > 0 ORDER BY id"  # noqa: S608
+        for row in database.read(lambda connection, sql=sql: connection.execute(sql).fetchall()):  # type: ignore[misc]
+            one = header(row, sealed=table == "blocks")
+            excess -= one.size * one.count_of(level) // one.count
+            upto = one.last
+            if excess <= 0:
+                return upto
+    return upto
+
+
+def read_stored(connection: sqlite3.Connection, one: Header) -> Stored:
+    """The data of a block, on the writing connection."""
+    if one.sealed:
+        sql = "SELECT id % 8, checksum, data FROM parts WHERE id BETWEEN ?1 * 8 AND ?1 * 8 + 3"
+    else:
+        sql = "SELECT 0, checksum, data FROM head WHERE id = ?1"
+    rows = connection.execute(sql, (one.id,)).fetchall()
+    return Stored(one, {part: (checksum, data) for part, checksum, data in rows})
+
+
+def remove(connection: sqlite3.Connection, ones: Sequence[Header]) -> None:
+    """Remove whole blocks."""
+    for one in ones:
+        if one.sealed:
+            connection.execute("DELETE FROM parts WHERE id BETWEEN ?1 * 8 AND ?1 * 8 + 7", (one.id,))
+        connection.execute(f"DELETE FROM {'blocks' if one.sealed else 'head'} WHERE id = ?", (one.id,))  # noqa: S608
+
+
+def _finder(table: str, selection: Selection, after: int) -> Callable[[sqlite3.Connection], list[Any]]:
+    sql = (
+        f"SELECT {COLUMNS} FROM {table} WHERE id > ? AND id <= ? AND oldest < ?"  # noqa: S608
+        f" AND {column_of(selection.level)} > 0 ORDER BY id LIMIT {_STEP[table]}"
+    )
+    bounds = (after, selection.upto, selection.before)
+    return lambda connection: connection.execute(sql, bounds).fetchall()
+
+
+def _stepper(
+    table: str, selection: Selection, after: int
+) -> Callable[[sqlite3.Connection], tuple[int, int | None]]:
+    find = _finder(table, selection, after)
+
+    def step(connection: sqlite3.Connection) -> tuple[int, int | None]:
+        found = [header(row, sealed=table == "blocks") for row in find(connection)]
+        deleted = sum(_delete_of(connection, one, selection) for one in found)
+        return deleted, found[-1].id if len(found) == _STEP[table] else None
+
+    return step
+
+
+def _delete_of(connection: sqlite3.Connection, one: Header, selection: Selection) -> int:
+    if selection.covers(one):
+        remove(connection, [one])
+        return one.count
+    try:
+        seen = view(read_stored(connection, one))
+        rows = selection.rows(one, seen)
+    except StorageError:
+        # Nobody knows what is in it: it goes when all of it may go.
+        return 0
+    if not rows:
+        return 0
+    lost = count_levels([seen.levels[row] for row in rows])
+    counts = tuple(before - less for before, less in zip(one.counts, lost, strict=True))
+    if not sum(counts):
+        remove(connection, [one])
+        return len(rows)
+    left = set(one.live()).difference(rows)
+    times = [seen.times[row] for row in left]
+    _mark(connection, one, counts, bitmap(one.rows, rows, one.gone), min(times), max(times))
+    return len(rows)
+
+
+def _mark(
+    connection: sqlite3.Connection,
+    one: Header,
+    counts: Sequence[int],
+    gone: bytes,
+    oldest: float,
+    newest: float,
+) -> None:
+    columns = ", ".join(f"{level.lower()} = ?" for level in LEVELS)
+    connection.execute(
+        f"UPDATE {'blocks' if one.sealed else 'head'}"  # noqa: S608
+        f" SET {columns}, gone = ?, oldest = ?, newest = ? WHERE id = ?",
+        (*counts, gone, oldest, newest, one.id),
+    )
+
+
+def _boundary(connection: sqlite3.Connection, one: Header, left: int, level: str | None) -> int:
+    seen = view(read_stored(connection, one))
+    rows = Selection(level=level).rows(one, seen)
+    return int(seen.cursors[rows[len(rows) - left - 1]])

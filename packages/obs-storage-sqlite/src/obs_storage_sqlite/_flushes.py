@@ -1,0 +1,97 @@
+"""A flush as it is written: the entries of a batch in one row, MessagePack in a zstd frame. Pure."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from math import inf, isnan
+from typing import Final, NamedTuple
+from zlib import crc32
+
+import msgspec
+
+from obs_core import LEVELS, LogEntry, LogQuery, StorageError, matches_log
+
+from ._headers import stored_size
+from ._zstd import MAX_SIZE, compress, decompress
+
+MAX_ENTRIES: Final = 4000
+MAX_RAW: Final = 4_000_000
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder(list[LogEntry]).decode
+_NUMBER: Final = {level: number for number, level in enumerate(LEVELS)}
+
+
+class Flush(NamedTuple):
+    """A row of `head` but for its cursors, which are given when it is stored."""
+
+    count: int
+    oldest: float
+    newest: float
+    counts: tuple[int, ...]
+    raw: int
+    checksum: int
+    data: bytes
+
+    @property
+    def size(self) -> int:
+        return stored_size(self.data) + 80
+
+
+def flushes(entries: Sequence[LogEntry]) -> list[Flush]:
+    """The rows of a batch. Raises `TypeError` for what is no `LogEntry`, `StorageError` for an entry too large."""
+    for entry in entries:
+        if not isinstance(entry, LogEntry):
+            raise TypeError(f"LogEntry is needed, not {entry!r}: nothing of the batch was stored")
+        if entry.level not in _NUMBER:
+            raise TypeError(f"level {entry.level!r} is none of {', '.join(LEVELS)}: nothing was stored")
+    rows = []
+    for start in range(0, len(entries), MAX_ENTRIES):
+        rows += _split(entries[start : start + MAX_ENTRIES])
+    return rows
+
+
+def _split(entries: Sequence[LogEntry]) -> list[Flush]:
+    raw = _encode(entries)
+    if len(raw) > MAX_RAW and len(entries) > 1:
+        middle = len(entries) // 2
+        return _split(entries[:middle]) + _split(entries[middle:])
+    if len(raw) > MAX_SIZE // 2:
+        raise StorageError(f"an entry of {len(raw)} bytes is over the bound of {MAX_SIZE // 2}: nothing was stored")
+    oldest, newest = time_bounds([entry.timestamp for entry in entries])
+    data = compress(raw, 1)
+    counts = count_levels([_NUMBER[entry.level] for entry in entries])
+    return [Flush(len(entries), oldest, newest, counts, len(raw), crc32(data), data)]
+
+
+def count_levels(numbers: Sequence[int]) -> tuple[int, ...]:
+    """How many of each level, given by its place in `LEVELS`."""
+    return tuple(map(numbers.count, range(len(LEVELS))))
+
+
+def time_bounds(times: Sequence[float]) -> tuple[float, float]:
+    """The oldest and the newest of some times; with NaN among them, all of time."""
+    return (-inf, inf) if isnan(sum(times)) else (min(times), max(times))
+
+
+class FlushView:
+    """A flush row as a query sees it; like `BlockView`."""
+
+    def __init__(self, first: int, data: bytes) -> None:
+        self._entries = _decode(decompress(data))
+        self.count = len(self._entries)
+        self.cursors: Sequence[int] = range(first, first + self.count)
+
+    @cached_property
+    def levels(self) -> bytes:
+        return bytes([_NUMBER[entry.level] for entry in self._entries])
+
+    @cached_property
+    def times(self) -> Sequence[float]:
+        return [entry.timestamp for entry in self._entries]
+
+    def rows(self, query: LogQuery, rows: Sequence[int]) -> Sequence[int]:
+        """Those of ascending `rows` that answer the query."""
+        return [row for row in rows if matches_log(query, self._entries[row])]
+
+    def entries(self, rows: Sequence[int]) -> list[LogEntry]:
+        """The entries of ascending rows."""
+        return [self._entries[row] for row in rows]

@@ -1,0 +1,94 @@
+"""The headers of blocks and of flush rows: what a query must know before it decompresses anything."""
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+from obs_core import LEVELS, LogQuery, levels_from, parse_level
+
+from ._schema import LEVEL_COLUMNS
+
+COLUMNS: Final = ", ".join(("id", "last", "rows", "oldest", "newest", *LEVEL_COLUMNS, "size", "gone"))
+TOTAL: Final = "(" + "+".join(LEVEL_COLUMNS) + ")"
+_PAGE: Final = 4096
+
+
+class Header(NamedTuple):
+    """One block, sealed or not. `counts` has a number for each level, of the entries that are not gone."""
+
+    id: int
+    last: int
+    rows: int
+    oldest: float
+    newest: float
+    counts: tuple[int, ...]
+    size: int
+    gone: bytes | None
+    sealed: bool
+
+    @property
+    def count(self) -> int:
+        return sum(self.counts)
+
+    def count_of(self, level: str | None) -> int:
+        """Entries of this very level, or all."""
+        return self.count if level is None else self.counts[LEVELS.index(level)]
+
+    def live(self) -> Sequence[int]:
+        """The rows that are not gone, ascending."""
+        return live(self.rows, self.gone)
+
+
+def header(row: Sequence[Any], *, sealed: bool) -> Header:
+    """From the values of `COLUMNS`."""
+    id_, last, rows, oldest, newest, *counts, size, gone = row
+    return Header(id_, last, rows, oldest, newest, tuple(counts), size, gone, sealed)
+
+
+def values(one: Header) -> tuple[Any, ...]:
+    """For the columns of `COLUMNS`."""
+    return (one.id, one.last, one.rows, one.oldest, one.newest, *one.counts, one.size, one.gone)
+
+
+def live(rows: int, gone: bytes | None) -> Sequence[int]:
+    """The rows whose bit is not set."""
+    if gone is None:
+        return range(rows)
+    bits = bin(int.from_bytes(gone, "little") | 1 << rows)[:2:-1]
+    return [row for row in range(rows) if bits[row] == "0"]
+
+
+def bitmap(rows: int, gone: Sequence[int], before: bytes | None = None) -> bytes:
+    """The bits of rows that are gone, beside those that were before."""
+    bits = int.from_bytes(before or b"", "little")
+    for row in gone:
+        bits |= 1 << row
+    return bits.to_bytes((rows + 7) // 8, "little")
+
+
+def column_of(level: str | None) -> str:
+    """The column, or sum of columns, that counts the entries of this very level."""
+    return TOTAL if level is None else LEVEL_COLUMNS[LEVELS.index(level)]
+
+
+def conditions(query: LogQuery, place: int | None) -> tuple[str, list[Any]]:
+    """Which headers may hold an answer, beyond a place in the order of the query."""
+    parts: list[str] = []
+    bounds: list[Any] = []
+    for bound, condition in (
+        (place, "id < ?" if query.order == "desc" else "last > ?"),
+        (query.since, "newest >= ?"),
+        (query.until, "oldest < ?"),
+    ):
+        if bound is not None:
+            parts.append(condition)
+            bounds.append(bound)
+    level = parse_level(query.level) if query.level else None
+    if level is not None:
+        columns = [LEVEL_COLUMNS[LEVELS.index(name)] for name in levels_from(level)]
+        parts.append("+".join(columns) + " > 0")
+    return " AND ".join(parts) or "1", bounds
+
+
+def stored_size(data: bytes) -> int:
+    """What a blob takes in the file: what does not fit into a page gets pages of its own."""
+    return len(data) + 24 if len(data) < _PAGE - 35 else -(-(len(data) + 24) // (_PAGE - 4)) * _PAGE

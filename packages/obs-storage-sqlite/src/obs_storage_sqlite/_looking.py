@@ -1,0 +1,76 @@
+"""Looking into a stored block, whichever kind it is; and what is said where it is damaged."""
+
+import sys
+import time
+from collections.abc import Sequence
+from typing import Final
+from zlib import crc32
+
+import msgspec
+
+from obs_core import LogEntry, LogQuery, StorageError
+
+from ._flushes import FlushView
+from ._paging import Stored
+from ._views import BlockView
+
+_MINUTE: Final = 60.0
+# What decoding raises where bytes are not what was written.
+DAMAGE: Final = (StorageError, msgspec.MsgspecError, ValueError, LookupError, TypeError, OverflowError)
+
+
+class Damage:
+    """Counts the blocks that could not be read; says so once a minute."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._said = -_MINUTE
+
+    def note(self, what: str, error: object) -> None:
+        self.count += 1
+        if time.monotonic() - self._said >= _MINUTE:
+            self._said = time.monotonic()
+            sys.stderr.write(f"obs: {what} is damaged and left out: {error}\n")
+
+
+def view(stored: Stored) -> BlockView | FlushView:
+    """A view of a block. Raises `StorageError` for what is damaged, at once or when it is used."""
+
+    def part(number: int) -> bytes:
+        checksum, data = stored.parts.get(number, (0, b""))
+        if crc32(data) != checksum or not data:
+            raise StorageError(f"the checksum of part {number} is wrong")
+        return data
+
+    try:
+        if stored.header.sealed:
+            return BlockView(stored.header.id, part)
+        return FlushView(stored.header.id, part(0))
+    except DAMAGE as error:
+        raise StorageError(str(error)) from error
+
+
+def answers(
+    stored: Stored, query: LogQuery, place: int | None, limit: int | None
+) -> list[tuple[int, LogEntry]]:
+    """The first `limit` entries of a block that answer, with their cursors, in the order of the query.
+
+    Raises `StorageError` for a damaged block.
+    """
+    try:
+        seen = view(stored)
+        rows: Sequence[int] = stored.header.live()
+        if place is not None:
+            cursors = seen.cursors
+            rows = [
+                row for row in rows if (cursors[row] < place if query.order == "desc" else cursors[row] > place)
+            ]
+        rows = seen.rows(query, rows)
+        if limit is not None:
+            rows = rows[-limit:] if query.order == "desc" else rows[:limit]
+        found = [(seen.cursors[row], entry) for row, entry in zip(rows, seen.entries(rows), strict=True)]
+    except DAMAGE as error:
+        raise StorageError(str(error)) from error
+    return found[::-1] if query.order == "desc" else found
+
+

@@ -1,0 +1,156 @@
+"""Pages of reading: headers first, then filters, then the data of what may hold an answer.
+
+A page is one short read transaction on a connection of its own; nothing is held in the file between two pages.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+from zlib import crc32
+
+import aiosqlite
+
+from obs_core import LogQuery
+
+from ._blocks import PARTS, folded
+from ._filters import GRAM, Probe, by_stripe, holds, text_probes, value_key, value_probes
+from ._headers import COLUMNS, Header, conditions, header
+
+_TARGET: Final = 4000
+_MAX_BYTES: Final = 4_000_000
+_MAX_BLOCKS: Final = 16
+_MAX_HEADERS: Final = 1024
+_VARIABLES: Final = 500
+
+
+class Stored(NamedTuple):
+    """A block with its data: number of the part → checksum and bytes. A flush row has one part, 0."""
+
+    header: Header
+    parts: dict[int, tuple[int, bytes]]
+
+
+class Page(NamedTuple):
+    """Blocks to look into, in the order of the query; and the place up to which all is dealt with then."""
+
+    blocks: list[Stored]
+    place: int | None
+
+
+class Pager:
+    """Reads page after page; small ones first, since often the first answers suffice."""
+
+    def __init__(self, query: LogQuery, place: int | None, *, use_filters: bool = True) -> None:
+        self._query = query
+        self._place = place
+        self._probes = by_stripe(probes(query) if use_filters else [])
+        self._headers, self._blocks = 16, 1
+        self.finished = False
+
+    async def page(self, connection: aiosqlite.Connection) -> Page:
+        """The next page; sets `finished` with the last one."""
+        headers = await self._next_headers(connection)
+        complete = len(headers) < self._headers
+        passed = await self._sift(connection, headers)
+        chosen, rest = _cut(passed, self._blocks)
+        if rest:
+            self._place = _end(chosen[-1], self._query)
+        elif headers:
+            self._place = _end(headers[-1][0], self._query)
+        self.finished = complete and not rest
+        self._headers = min(4 * self._headers, _MAX_HEADERS)
+        self._blocks = min(2 * self._blocks, _MAX_BLOCKS)
+        return Page(await _with_data(connection, chosen), self._place)
+
+    async def _next_headers(self, connection: aiosqlite.Connection) -> list[tuple[Header, Any]]:
+        """Headers with the stripe that most probes fall into. Sealed blocks come before the flush rows."""
+        found: list[tuple[Header, Any]] = []
+        tables = ("head", "blocks") if self._query.order == "desc" else ("blocks", "head")
+        for table in tables:
+            left = self._headers - len(found)
+            if left:
+                sql, bounds = self._sql(table)
+                rows = await connection.execute_fetchall(sql, [*bounds, left])
+                found += [(header(row[:-2], sealed=table == "blocks"), row[-2:]) for row in rows]
+        return found
+
+    def _sql(self, table: str) -> tuple[str, list[Any]]:
+        where, bounds = conditions(self._query, self._place)
+        way = "DESC" if self._query.order == "desc" else "ASC"
+        stripe = next(iter(self._probes), None)
+        if table == "head" or stripe is None:
+            return f"SELECT {COLUMNS}, NULL, NULL FROM {table} WHERE {where} ORDER BY id {way} LIMIT ?", bounds  # noqa: S608
+        chosen = f"SELECT {COLUMNS} FROM blocks WHERE {where} ORDER BY id {way} LIMIT ?"  # noqa: S608
+        return (
+            f"SELECT b.*, p.checksum, p.data FROM ({chosen}) b LEFT JOIN parts p"  # noqa: S608
+            f" ON p.id = b.id * 8 + {PARTS + stripe} ORDER BY b.id {way}"
+        ), bounds
+
+    async def _sift(self, connection: aiosqlite.Connection, headers: list[tuple[Header, Any]]) -> list[Header]:
+        """Leave out the blocks whose filters say no."""
+        stripes = list(self._probes.items())
+        if not stripes:
+            return [one for one, _ in headers]
+        passed = [one for one, row in headers if _may_hold(row, stripes[0][1])]
+        for stripe, places in stripes[1:]:
+            ids = [one.id * 8 + PARTS + stripe for one in passed if one.sealed]
+            rows = {row[0] // 8: row[1:] for row in await _parts(connection, ids)}
+            passed = [one for one in passed if _may_hold(rows.get(one.id), places)]
+        return passed
+
+
+def probes(query: LogQuery) -> list[Probe]:
+    """What the filter of a block must hold, for it to hold an answer."""
+    found: set[Probe] = set()
+    text = folded(query.text)
+    if len(text) >= GRAM:
+        found.update(text_probes(text))
+    if query.trace_id:
+        found.update(value_probes(value_key("", query.trace_id)))
+    for name, value in query.attributes.items():
+        found.update(value_probes(value_key(name, value)))
+    return sorted(found)
+
+
+def _may_hold(row: Any, places: Sequence[int]) -> bool:
+    """A filter that is missing or damaged excludes nothing."""
+    if row is None or row[1] is None or crc32(row[1]) != row[0]:
+        return True
+    return holds(row[1], places)
+
+
+def _cut(headers: Sequence[Header], blocks: int) -> tuple[list[Header], bool]:
+    """As many as are worth `blocks` full ones; whether some are left."""
+    chosen: list[Header] = []
+    rows = size = 0
+    for one in headers:
+        if chosen and (rows + one.rows > blocks * _TARGET or size + one.size > _MAX_BYTES):
+            return chosen, True
+        chosen.append(one)
+        rows += one.rows
+        size += one.size
+    return chosen, False
+
+
+def _end(one: Header, query: LogQuery) -> int:
+    return one.id if query.order == "desc" else one.last
+
+
+async def _with_data(connection: aiosqlite.Connection, headers: Sequence[Header]) -> list[Stored]:
+    stored = {one.id: Stored(one, {}) for one in headers}
+    sealed = [one.id * 8 + part for one in headers if one.sealed for part in range(PARTS)]
+    for id_, checksum, data in await _parts(connection, sealed):
+        stored[id_ // 8].parts[id_ % 8] = (checksum, data)
+    flushes = [one.id for one in headers if not one.sealed]
+    for id_, checksum, data in await _parts(connection, flushes, "head"):
+        stored[id_].parts[0] = (checksum, data)
+    return list(stored.values())
+
+
+async def _parts(connection: aiosqlite.Connection, ids: Sequence[int], table: str = "parts") -> list[Any]:
+    rows: list[Any] = []
+    for start in range(0, len(ids), _VARIABLES):
+        some = ids[start : start + _VARIABLES]
+        marks = ",".join("?" * len(some))
+        sql = f"SELECT id, checksum, data FROM {table} WHERE id IN ({marks})"  # noqa: S608
+        rows += await connection.execute_fetchall(sql, some)
+    return rows

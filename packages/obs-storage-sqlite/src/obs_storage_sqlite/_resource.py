@@ -1,0 +1,36 @@
+"""What the ports need of the storage that owns them."""
+
+import sqlite3
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol, TypeVar
+
+import aiosqlite
+
+from ._database import Database
+from ._writers import Batches
+
+T = TypeVar("T")
+
+
+class Resource(Protocol):
+    """The writing thread, and connections to read on."""
+
+    @property
+    def generation(self) -> str: ...
+
+    batches: Batches
+
+    def check(self) -> None:
+        """Raise `StorageClosedError` unless it is open in this process."""
+
+    async def run(self, work: Callable[[Database], T]) -> T:
+        """Run a job in the writing thread."""
+
+    async def store(self, store: Callable[[sqlite3.Connection], None], size: int) -> None:
+        """Commit a batch of so many bytes, perhaps with others."""
+
+    async def read(self, work: Callable[[aiosqlite.Connection], Awaitable[T]]) -> T:
+        """Run queries in one read transaction, which ends before this returns."""
+
+    async def fetch(self, sql: str, values: Sequence[Any]) -> list[Any]:
+        """All rows of one query."""

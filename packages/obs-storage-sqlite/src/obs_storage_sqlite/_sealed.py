@@ -1,0 +1,50 @@
+"""A sealed block: built of entries, and put into its tables."""
+
+import sqlite3
+from collections.abc import Sequence
+from typing import NamedTuple
+from zlib import crc32
+
+from obs_core import LEVELS, LogEntry
+
+from ._blocks import block_filter, encode_block
+from ._filters import stripes
+from ._flushes import count_levels, time_bounds
+from ._headers import COLUMNS, Header, stored_size, values
+
+
+class Sealed(NamedTuple):
+    """A block that is ready to be stored."""
+
+    header: Header
+    parts: list[bytes]
+
+
+def build(cursors: Sequence[int], entries: Sequence[LogEntry]) -> Sealed:
+    """A block of entries, with its filter. Pure."""
+    parts = [*encode_block(cursors, entries), *stripes(block_filter(entries))]
+    oldest, newest = time_bounds([entry.timestamp for entry in entries])
+    counts = count_levels([LEVELS.index(entry.level) for entry in entries])
+    size = sum(map(stored_size, parts)) + 80
+    return Sealed(
+        Header(
+            *(cursors[0], cursors[-1], len(entries), oldest, newest),
+            *(counts, size, None, True),
+        ),
+        parts,
+    )
+
+
+def insert_block(connection: sqlite3.Connection, block: Sealed) -> None:
+    """Store a block with its parts."""
+    insert_header(connection, block.header)
+    connection.executemany(
+        "INSERT INTO parts VALUES (?, ?, ?)",
+        [(8 * block.header.id + part, crc32(data), data) for part, data in enumerate(block.parts)],
+    )
+
+
+def insert_header(connection: sqlite3.Connection, one: Header) -> None:
+    """Store the header alone."""
+    marks = ",".join("?" * len(values(one)))
+    connection.execute(f"INSERT INTO blocks ({COLUMNS}) VALUES ({marks})", values(one))  # noqa: S608

@@ -1,0 +1,137 @@
+"""Checking every block: its checksums, and its header against its content."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final
+from zlib import crc32
+
+import aiosqlite
+import msgspec
+
+from obs_core import StorageError
+
+from ._blocks import PARTS, block_filter
+from ._filters import stripes
+from ._flushes import count_levels
+from ._headers import COLUMNS, header
+from ._looking import DAMAGE, view
+from ._metric_paging import Opened, chunks
+from ._paging import Stored
+from ._points import SeriesCache, unpack_series, unpack_values
+from ._resource import Resource
+
+_POINTS: Final = 500
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """What is wrong, and where."""
+
+    where: str
+    what: str
+
+
+async def verify(resource: Resource) -> AsyncIterator[Problem]:
+    """Every problem of a file; nothing is held between two blocks, and writers do not wait."""
+    for table in ("blocks", "head"):
+        place = 0
+        while (stored := await resource.read(_reader(table, place))) is not None:
+            place = stored.header.id
+            for what in block_problems(stored):
+                yield Problem(f"{table} {place}", what)
+    place = 0
+    while (window := await resource.read(_window_reader(place))) is not None:
+        place = window[0]
+        for what in window_problems(*window[1:]):
+            yield Problem(f"windows {place}", what)
+    place = 0
+    while rows := await resource.fetch(
+        f"SELECT id, samples, series, checksum, data FROM points WHERE id > ? ORDER BY id LIMIT {_POINTS}",  # noqa: S608
+        (place,),
+    ):
+        place = rows[-1][0]
+        for row in rows:
+            for what in point_problems(row):
+                yield Problem(f"points {row[0]}", what)
+
+
+def block_problems(stored: Stored) -> list[str]:
+    """What is wrong with a block or a flush row. Pure."""
+    one = stored.header
+    problems = [f"the checksum of part {n} is wrong" for n, (sum_, data) in stored.parts.items() if crc32(data) != sum_]
+    if problems:
+        return problems
+    try:
+        seen = view(stored)
+        everything = seen.entries(range(seen.count))
+        rows = one.live()
+        times = [seen.times[row] for row in rows]
+        counts = count_levels([seen.levels[row] for row in rows])
+        facts = [
+            ("rows", one.rows, seen.count),
+            ("first cursor", one.id, seen.cursors[0]),
+            ("last cursor", one.last, seen.cursors[-1]),
+            ("counts by level", one.counts, counts),
+            ("oldest in time", True, one.oldest <= min(times)),
+            ("newest in time", True, one.newest >= max(times)),
+        ]
+        if one.sealed:
+            bits = [stored.parts[number][1] for number in range(PARTS, PARTS + 4)]
+            facts.append(("filter", True, bits == stripes(block_filter(everything))))
+    except DAMAGE as error:
+        return [f"it cannot be read: {error}"]
+    return [f"the {name} of its header is {told}, and it holds {found}" for name, told, found in facts if told != found]
+
+
+def window_problems(row: Sequence[Any], samples: int, found: dict[int, tuple[int, bytes]]) -> list[str]:
+    """What is wrong with a sealed window of samples. Pure."""
+    try:
+        window = Opened(row, SeriesCache())
+        window.give(found)
+        for series in window.view.series():
+            if len(window.view.column(series)) != len(window.view.rows_of(series)):
+                return [f"series {series} has another number of values than rows"]
+        count = sum(len(window.view.series_of(one)) for one in window.live)
+    except DAMAGE as error:
+        return [f"it cannot be read: {error}"]
+    return [] if count == samples else [f"the samples of its header are {samples}, and it holds {count}"]
+
+
+def point_problems(row: Sequence[Any]) -> list[str]:
+    """What is wrong with an instant. Pure."""
+    _, samples, series, checksum, data = row
+    if crc32(series + data) != checksum:
+        return ["the checksum is wrong"]
+    try:
+        lengths = {samples, len(unpack_series(series)), len(unpack_values(data))}
+    except (StorageError, ValueError) as error:
+        return [f"it cannot be read: {error}"]
+    return [] if len(lengths) == 1 else ["it has another number of values than series"]
+
+
+def _reader(table: str, place: int) -> Any:
+    async def read(connection: aiosqlite.Connection) -> Stored | None:
+        sql = f"SELECT {COLUMNS} FROM {table} WHERE id > ? ORDER BY id LIMIT 1"  # noqa: S608
+        rows = list(await connection.execute_fetchall(sql, (place,)))
+        if not rows:
+            return None
+        one = header(rows[0], sealed=table == "blocks")
+        parts = "SELECT id % 8, checksum, data FROM parts WHERE id BETWEEN ?1 * 8 AND ?1 * 8 + 7"
+        flush = "SELECT 0, checksum, data FROM head WHERE id = ?1"
+        found = await connection.execute_fetchall(parts if one.sealed else flush, (one.id,))
+        return Stored(one, {row[0]: (row[1], row[2]) for row in found})
+
+    return read
+
+
+def _window_reader(place: int) -> Any:
+    async def read(connection: aiosqlite.Connection) -> Any:
+        sql = "SELECT id, last, gone, checksum, data, samples FROM windows WHERE id > ? ORDER BY id LIMIT 1"
+        rows = list(await connection.execute_fetchall(sql, (place,)))
+        if not rows:
+            return None
+        *row, samples = rows[0]
+        ids = await connection.execute_fetchall(
+            "SELECT id FROM chunks WHERE id BETWEEN ?1 * 1048576 AND ?1 * 1048576 + 1048575", (row[0],)
+        )
+        return row[0], row, samples, await chunks(connection, [one[0] for one in ids])
+
+    return read
