@@ -16,7 +16,19 @@ from obs_storage_sqlite import SQLiteStorage, _metric_rows, _metrics, _paging, _
 
 pytestmark = pytest.mark.integration
 
-WORDS = ["", "paid", "Straße", "STRASSE", "\u212a", "cache hit", "0123456789abcdef", "a\0b", "%_", "\U0001f600x", "é" * 5]
+WORDS = [
+    "",
+    "paid",
+    "Straße",
+    "STRASSE",
+    "\u212a",
+    "cache hit",
+    "0123456789abcdef",
+    "a\0b",
+    "%_",
+    "\U0001f600x",
+    "é" * 5,
+]
 TIMES = [0.0, 1.0, 1.0, 2.5, 1764000000.123456, -5.0, 3.0]
 VALUES: list[Any] = [7, 7.0, "7", True, None, 0.5, "a b", [1, {"x": "é"}], {"deep": []}, "", -0.0, 2**63]
 LOGGERS = ["", "shop", "shop.orders", "shopping"]
@@ -54,7 +66,8 @@ queries = st.one_of(
 samples = st.builds(
     MetricSample,
     st.sampled_from(["a_total", "b", "c"]),
-    st.sampled_from([0.0, -0.0, 1.0, 2.0, 1e300, 0.1, 2.0**53, -3.0, float("inf")]) | st.floats(allow_nan=False),
+    st.sampled_from([0.0, -0.0, 1.0, 2.0, 1e300, 0.1, 2.0**53, -3.0, float("inf")])
+    | st.floats(allow_nan=False),
     st.sampled_from([1.0, 2.0, 3.0, 4.0]),
     st.dictionaries(st.sampled_from(["plan", "q"]), st.sampled_from(["pro", "free"]), max_size=2),
 )
@@ -142,7 +155,9 @@ class Storage(RuleBasedStateMachine):
     @rule(timestamp=st.sampled_from(TIMES), level=st.none() | st.sampled_from(LEVELS))
     def delete_before(self, timestamp: float, level: str | None) -> None:
         left = [(n, e) for n, e in self.model if e.timestamp >= timestamp or level not in (None, e.level)]
-        assert self.run(self.storage.logs.delete_before(timestamp, level=level)) == len(self.model) - len(left)
+        assert self.run(self.storage.logs.delete_before(timestamp, level=level)) == len(self.model) - len(
+            left
+        )
         self.model = left
 
     @rule(count=st.integers(0, 20), level=st.none() | st.sampled_from(LEVELS))
@@ -199,7 +214,9 @@ class Storage(RuleBasedStateMachine):
         assert repr(found) == repr([canonical(one) for one in expected])
         series: dict[Any, list[Any]] = {}
         for one in (one for one in self.samples if matches_metric(MetricQuery(**query), one)):
-            series.setdefault((one.name, frozenset(one.labels.items())), []).append((one.timestamp, one.value))
+            series.setdefault((one.name, frozenset(one.labels.items())), []).append(
+                (one.timestamp, one.value)
+            )
         columns = self.run(self.columns(MetricQuery(**query)))
         assert repr({k: columns.get(k) for k in series}) == repr(series)
         assert set(columns) == set(series)
@@ -228,7 +245,8 @@ class Storage(RuleBasedStateMachine):
 
     async def found(self, query: LogQuery) -> list[tuple[int, LogEntry]]:
         return [
-            (int(stored.cursor.rpartition("-")[2]), stored.entry) async for stored in self.storage.logs.read(query)
+            (int(stored.cursor.rpartition("-")[2]), stored.entry)
+            async for stored in self.storage.logs.read(query)
         ]
 
     async def read_all(self, query: MetricQuery) -> list[MetricSample]:

@@ -21,7 +21,7 @@ from ._background import Answer, Background, Bell
 from ._board.alone import Alone
 from ._board.board import Board
 from ._status import Status
-from ._steps import Flush, FlushFailedError, History, Retention, Steps
+from ._steps import Flush, FlushFailedError, History, Maintenance, Retention, Steps
 from ._work import Metrics, RuntimeWork
 
 _STOP: Final = 2.0
@@ -73,6 +73,7 @@ class EmbeddedRuntime:
             Flush(storage, self.handler, self._status),
             History(storage, self.collect, history_interval),
             Retention(storage, log_retention, metrics_retention, self._status),
+            Maintenance(storage),
         )
         self._work = RuntimeWork(
             storage,

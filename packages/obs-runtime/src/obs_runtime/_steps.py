@@ -9,6 +9,7 @@ from obs_core import (
     LogHandler,
     LogQuery,
     LogStoragePort,
+    Maintained,
     MetricFamily,
     MetricSample,
     MetricsStoragePort,
@@ -186,6 +187,22 @@ async def delete_samples(port: MetricsStoragePort, deletion: Deletion) -> int:
     return await port.shrink(int(deletion.value))
 
 
+class Maintenance:
+    """Gives a storage that needs care its steps, for a part of each second."""
+
+    def __init__(self, storage: Storage, budget: float = 0.3) -> None:
+        self._storage = storage
+        self._budget = budget
+
+    async def tick(self, now: float, wall: float) -> None:
+        """As many steps as begin within the budget, at least one."""
+        if not isinstance(self._storage, Maintained):
+            return
+        begun = perf_counter()
+        while await self._storage.maintain() and perf_counter() - begun < self._budget:
+            pass
+
+
 @dataclass(frozen=True, slots=True)
 class Steps:
     """All of them."""
@@ -193,6 +210,7 @@ class Steps:
     flush: Flush
     history: History
     retention: Retention
+    maintenance: Maintenance
 
 
 class FlushFailedError(ObsError):

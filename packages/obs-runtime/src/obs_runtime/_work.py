@@ -103,7 +103,12 @@ class RuntimeWork:
         if not self._opened or not self._holds_lease():
             return
         now, wall = self._monotonic(), self._clock()
-        for name, step in (("history", self._steps.history), ("retention", self._steps.retention)):
+        steps = self._steps
+        for name, step in (
+            ("history", steps.history),
+            ("retention", steps.retention),
+            ("maintenance", steps.maintenance),
+        ):
             try:
                 await step.tick(now, wall)
             except Exception as error:  # a failing step never kills the loop

@@ -41,7 +41,9 @@ def encode_block(cursors: Sequence[int], entries: Sequence[LogEntry]) -> list[by
 def block_filter(entries: Sequence[LogEntry]) -> bytes:
     """The filter of a block: its messages, trace ids and attributes."""
     values = {
-        value_key(name, attribute_text(value)) for entry in entries for name, value in entry.attributes.items()
+        value_key(name, attribute_text(value))
+        for entry in entries
+        for name, value in entry.attributes.items()
     }
     values.update(value_key("", entry.trace_id) for entry in entries if entry.trace_id)
     return build(folded("".join(entry.message for entry in entries)), values)

@@ -1,8 +1,8 @@
-"""Columns of numbers and texts as bytes that compress well. Pure: each `pack` has its `unpack`, exact for every value."""
+"""Columns of numbers and texts as bytes that compress well. Pure: each `pack` has its `unpack`, exact."""
 
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any, Final
 
 import msgspec
@@ -39,7 +39,7 @@ def unzigzag(numbers: Sequence[int]) -> list[int]:
 def pack_doubles(doubles: "array[float]") -> bytes:
     """Doubles that grow slowly, as times do: the differences of their bits. Exact, whatever the values."""
     bits = array_of("q", bytes_of(doubles))
-    steps = [after - before for before, after in zip(bits, bits[1:], strict=False)]
+    steps = [after - before for before, after in pairwise(bits)]
     if not bits or max(map(abs, steps), default=0) >= 1 << 63:
         return b"\0" + bytes_of(doubles)
     if min(steps, default=0) >= 0:

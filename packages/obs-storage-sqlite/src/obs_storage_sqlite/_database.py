@@ -3,10 +3,10 @@
 import sqlite3
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from obs_core import StorageError
 
@@ -67,9 +67,13 @@ class Database:
             except sqlite3.Error as error:
                 raise StorageError(f"{self.path} could not be read: {error}") from error
 
+    def select(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        """All rows of one query."""
+        return self.read(lambda connection: connection.execute(sql, values).fetchall())
+
     def reclaim(self, keep_free: int = 64) -> bool:
         """Give some free pages back to the file system in one short step; whether there may be more."""
-        (free,) = self.read(lambda connection: connection.execute("PRAGMA freelist_count").fetchone())
+        ((free,),) = self.select("PRAGMA freelist_count")
         if free <= keep_free:
             return False
         pages = min(free - keep_free, 500)

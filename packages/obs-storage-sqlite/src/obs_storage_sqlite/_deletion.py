@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from functools import partial
 from math import inf
 from typing import Any, Final, NamedTuple
 
@@ -28,7 +29,7 @@ class Selection(NamedTuple):
 
     def covers(self, one: Header) -> bool:
         """Whether all entries of a block are selected."""
-        return one.newest < self.before and one.last <= self.upto and one.count == one.count_of(self.level)
+        return one.newest < self.before and one.last <= self.upto and one.entries == one.count_of(self.level)
 
     def rows(self, one: Header, seen: BlockView | FlushView) -> list[int]:
         """The selected rows of a block, of those that are not gone."""
@@ -60,10 +61,10 @@ def newest_kept(database: Database, count: int, level: str | None) -> int:
     left = count
     for table in reversed(TABLES):
         sql = f"SELECT {COLUMNS} FROM {table} WHERE {column_of(level)} > 0 ORDER BY id DESC"  # noqa: S608
-        for row in database.read(lambda connection, sql=sql: connection.execute(sql).fetchall()):  # type: ignore[misc]
+        for row in database.select(sql):
             one = header(row, sealed=table == "blocks")
             if one.count_of(level) > left:
-                return database.read(lambda connection, one=one: _boundary(connection, one, left, level))  # type: ignore[misc]
+                return database.read(partial(_boundary, one=one, left=left, level=level))
             left -= one.count_of(level)
     return 0
 
@@ -73,9 +74,9 @@ def oldest_of(database: Database, excess: int, level: str | None) -> int:
     upto = 0
     for table in TABLES:
         sql = f"SELECT {COLUMNS} FROM {table} WHERE {column_of(level)} > 0 ORDER BY id"  # noqa: S608
-        for row in database.read(lambda connection, sql=sql: connection.execute(sql).fetchall()):  # type: ignore[misc]
+        for row in database.select(sql):
             one = header(row, sealed=table == "blocks")
-            excess -= one.size * one.count_of(level) // one.count
+            excess -= one.size * one.count_of(level) // one.entries
             upto = one.last
             if excess <= 0:
                 return upto
@@ -125,7 +126,7 @@ def _stepper(
 def _delete_of(connection: sqlite3.Connection, one: Header, selection: Selection) -> int:
     if selection.covers(one):
         remove(connection, [one])
-        return one.count
+        return one.entries
     try:
         seen = view(read_stored(connection, one))
         rows = selection.rows(one, seen)

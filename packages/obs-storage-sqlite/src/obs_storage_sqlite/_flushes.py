@@ -23,7 +23,7 @@ _NUMBER: Final = {level: number for number, level in enumerate(LEVELS)}
 class Flush(NamedTuple):
     """A row of `head` but for its cursors, which are given when it is stored."""
 
-    count: int
+    rows: int
     oldest: float
     newest: float
     counts: tuple[int, ...]
@@ -55,7 +55,9 @@ def _split(entries: Sequence[LogEntry]) -> list[Flush]:
         middle = len(entries) // 2
         return _split(entries[:middle]) + _split(entries[middle:])
     if len(raw) > MAX_SIZE // 2:
-        raise StorageError(f"an entry of {len(raw)} bytes is over the bound of {MAX_SIZE // 2}: nothing was stored")
+        raise StorageError(
+            f"an entry of {len(raw)} bytes is over the bound of {MAX_SIZE // 2}: nothing was stored"
+        )
     oldest, newest = time_bounds([entry.timestamp for entry in entries])
     data = compress(raw, 1)
     counts = count_levels([_NUMBER[entry.level] for entry in entries])

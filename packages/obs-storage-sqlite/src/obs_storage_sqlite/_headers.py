@@ -26,12 +26,12 @@ class Header(NamedTuple):
     sealed: bool
 
     @property
-    def count(self) -> int:
+    def entries(self) -> int:
         return sum(self.counts)
 
     def count_of(self, level: str | None) -> int:
         """Entries of this very level, or all."""
-        return self.count if level is None else self.counts[LEVELS.index(level)]
+        return self.entries if level is None else self.counts[LEVELS.index(level)]
 
     def live(self) -> Sequence[int]:
         """The rows that are not gone, ascending."""

@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
@@ -73,7 +74,7 @@ class SQLiteLogs:
     async def shrink(self, max_bytes: int, *, level: str | None = None) -> int:
         deleted = 0
         while (excess := await self.size(level=level) - max_bytes) > 0:
-            upto = await self._resource.run(lambda database, excess=excess: oldest_of(database, excess, level))  # type: ignore[misc]
+            upto = await self._resource.run(partial(oldest_of, excess=excess, level=level))
             count = await self._delete(Selection(upto=upto, level=level)) if upto else 0
             deleted += count
             if not count:
@@ -101,18 +102,18 @@ class SQLiteLogs:
 
 
 def _store(connection: sqlite3.Connection, batch: Batch, rows: Sequence[Flush]) -> None:
-    cursor = admit(connection, batch, sum(row.count for row in rows), time.time())
+    cursor = admit(connection, batch, sum(row.rows for row in rows), time.time())
     if cursor is None:
         return
     for row in rows:
         connection.execute(_INSERT, _values(cursor, row))
-        cursor += row.count
+        cursor += row.rows
 
 
 def _values(cursor: int, row: Flush) -> tuple[Any, ...]:
-    last = cursor + row.count - 1
+    last = cursor + row.rows - 1
     return (
-        *(cursor, last, row.count, row.oldest, row.newest, *row.counts, row.size, None),
+        *(cursor, last, row.rows, row.oldest, row.newest, *row.counts, row.size, None),
         *(row.raw, row.checksum, row.data),
     )
 

@@ -63,7 +63,9 @@ def answers(
         if place is not None:
             cursors = seen.cursors
             rows = [
-                row for row in rows if (cursors[row] < place if query.order == "desc" else cursors[row] > place)
+                row
+                for row in rows
+                if (cursors[row] < place if query.order == "desc" else cursors[row] > place)
             ]
         rows = seen.rows(query, rows)
         if limit is not None:
@@ -72,5 +74,3 @@ def answers(
     except DAMAGE as error:
         raise StorageError(str(error)) from error
     return found[::-1] if query.order == "desc" else found
-
-

@@ -84,5 +84,9 @@ def within(query: MetricQuery, timestamp: float) -> bool:
 
 
 def _bounds(query: MetricQuery, since: str, until: str) -> tuple[str, list[float]]:
-    parts = [(condition, bound) for condition, bound in ((since, query.since), (until, query.until)) if bound is not None]
+    parts = [
+        (condition, bound)
+        for condition, bound in ((since, query.since), (until, query.until))
+        if bound is not None
+    ]
     return "".join(f" AND {condition}" for condition, _ in parts), [bound for _, bound in parts]

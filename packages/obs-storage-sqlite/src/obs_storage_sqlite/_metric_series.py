@@ -33,7 +33,9 @@ def window_samples(window: Opened, rows: Sequence[int], wanted: Wanted) -> Itera
     yield samples
 
 
-def point_samples(rows: Sequence[Any], wanted: Wanted, cache: SeriesCache, damage: Damage) -> list[MetricSample]:
+def point_samples(
+    rows: Sequence[Any], wanted: Wanted, cache: SeriesCache, damage: Damage
+) -> list[MetricSample]:
     """The samples of instants, in the order of storing."""
     samples = []
     for row in rows:
@@ -78,7 +80,9 @@ class Columns:
         view = window.view
         span = range(rows[0], rows[-1] + 1)
         gapless = len(span) == len(rows)
-        times = view.times[span.start : span.stop] if gapless else array("d", [view.times[row] for row in rows])
+        times = (
+            view.times[span.start : span.stop] if gapless else array("d", [view.times[row] for row in rows])
+        )
         for id_ in view.series():
             series = self._of(id_)
             if series is None:

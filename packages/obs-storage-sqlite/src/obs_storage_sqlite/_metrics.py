@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
@@ -14,8 +15,9 @@ from obs_core import MetricMetadata, MetricQuery, MetricSample, MetricSeries, Me
 
 from ._database import Database
 from ._looking import DAMAGE, Damage
+from ._metric_deletion import Selection, delete, newest_kept, oldest_of
 from ._metric_paging import Opened, chunks, points, windows
-from ._metric_rows import Selection, delete, newest_kept, oldest_of, store_instants
+from ._metric_rows import store_instants
 from ._metric_series import Columns, Wanted, open_window, point_samples, window_samples
 from ._points import SeriesCache, SeriesKey, instants, labels_of
 from ._resource import Resource
@@ -68,7 +70,9 @@ class SQLiteMetrics:
         wanted, cache, place = await self._wanted(query), SeriesCache(), 0
         left = query.limit
         while wanted:
-            page = await self._resource.read(lambda connection: self._page(connection, query, place, wanted, cache))  # noqa: B023
+            page = await self._resource.read(
+                partial(self._page, query=query, place=place, wanted=wanted, cache=cache)
+            )
             if page is None:
                 return
             async for samples in self._samples(page, query, place, wanted, cache):
@@ -83,7 +87,9 @@ class SQLiteMetrics:
         wanted, cache, place = await self._wanted(query), SeriesCache(), 0
         columns = Columns(wanted, query.limit, self.damage)
         while wanted:
-            page = await self._resource.read(lambda connection: self._page(connection, query, place, wanted, cache))  # noqa: B023
+            page = await self._resource.read(
+                partial(self._page, query=query, place=place, wanted=wanted, cache=cache)
+            )
             if page is None:
                 break
             await asyncio.to_thread(self._collect, columns, page, query, place, cache)
@@ -105,7 +111,7 @@ class SQLiteMetrics:
     async def shrink(self, max_bytes: int) -> int:
         deleted = 0
         while (excess := await self.size() - max_bytes) > 0:
-            upto = await self._resource.run(lambda database, excess=excess: oldest_of(database, excess))  # type: ignore[misc]
+            upto = await self._resource.run(partial(oldest_of, excess=excess))
             count = await self._delete(Selection(upto=upto)) if upto else 0
             deleted += count
             if not count:

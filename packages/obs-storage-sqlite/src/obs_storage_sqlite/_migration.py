@@ -18,7 +18,7 @@ import msgspec
 
 from obs_core import LogEntry
 
-from ._points import pack_series, pack_values
+from ._points import INSERT_POINT, pack_series, pack_values, point
 from ._schema import SINCE_2, VERSION
 from ._sealed import build, insert_block
 
@@ -40,7 +40,9 @@ def begin_upgrade(connection: sqlite3.Connection) -> None:
 
 def upgrade_step(connection: sqlite3.Connection) -> int:
     """Move some old rows, inside a transaction; about how many are left, 0 when all is done."""
-    names = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()}
+    names = {
+        row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    }
     if "logs" in names:
         return _move_logs(connection)
     if "samples" in names:
@@ -91,7 +93,4 @@ def _store_instants(connection: sqlite3.Connection, timestamp: float, rows: Sequ
         some, rows = rows[:taken], rows[taken:]
         values = pack_values(array("d", [_DOUBLE.unpack(row[3])[0] for row in some]))
         series = pack_series([row[1] for row in some])
-        connection.execute(
-            "INSERT INTO points (id, timestamp, samples, size, series, checksum, data) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (some[0][0], timestamp, len(some), len(values) + len(series) + 40, series, crc32(values), values),
-        )
+        connection.execute(INSERT_POINT, point(some[0][0], timestamp, len(some), series, values))

@@ -78,14 +78,17 @@ class Pager:
         way = "DESC" if self._query.order == "desc" else "ASC"
         stripe = next(iter(self._probes), None)
         if table == "head" or stripe is None:
-            return f"SELECT {COLUMNS}, NULL, NULL FROM {table} WHERE {where} ORDER BY id {way} LIMIT ?", bounds  # noqa: S608
+            sql = f"SELECT {COLUMNS}, NULL, NULL FROM {table} WHERE {where} ORDER BY id {way} LIMIT ?"  # noqa: S608
+            return sql, bounds
         chosen = f"SELECT {COLUMNS} FROM blocks WHERE {where} ORDER BY id {way} LIMIT ?"  # noqa: S608
         return (
             f"SELECT b.*, p.checksum, p.data FROM ({chosen}) b LEFT JOIN parts p"  # noqa: S608
             f" ON p.id = b.id * 8 + {PARTS + stripe} ORDER BY b.id {way}"
         ), bounds
 
-    async def _sift(self, connection: aiosqlite.Connection, headers: list[tuple[Header, Any]]) -> list[Header]:
+    async def _sift(
+        self, connection: aiosqlite.Connection, headers: list[tuple[Header, Any]]
+    ) -> list[Header]:
         """Leave out the blocks whose filters say no."""
         stripes = list(self._probes.items())
         if not stripes:

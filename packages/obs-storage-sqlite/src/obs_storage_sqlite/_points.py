@@ -4,17 +4,22 @@ from array import array
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import Final, NamedTuple
+from zlib import crc32
 
 import msgspec
 
 from obs_core import MetricSample
 
 from ._columns import array_of, bytes_of, pack_numbers, unpack_numbers, unzigzag, zigzag
+from ._headers import stored_size
 from ._zstd import compress, decompress
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(dict[str, str]).decode
 
+INSERT_POINT: Final = (
+    "INSERT INTO points (id, timestamp, samples, size, series, checksum, data) VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
 # The name of a series and its labels, in one spelling whatever their order.
 SeriesKey = tuple[str, bytes]
 
@@ -71,6 +76,14 @@ def unpack_values(data: bytes) -> "array[float]":
     return array_of("d", data)
 
 
+def point(
+    id_: int, timestamp: float, samples: int, series: bytes, data: bytes
+) -> tuple[int, float, int, int, bytes, int, bytes]:
+    """The columns of a row of `points`."""
+    size = stored_size(data) + len(series) + 40
+    return id_, timestamp, samples, size, series, crc32(series + data), data
+
+
 class SeriesCache:
     """Unpacks lists of series once: thousands of rows share a few of them."""
 
@@ -91,4 +104,3 @@ class SeriesCache:
         if found is None:
             found = self._places[packed] = {id_: place for place, id_ in enumerate(self.ids(packed))}
         return found
-

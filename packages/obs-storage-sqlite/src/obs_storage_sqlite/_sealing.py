@@ -6,62 +6,78 @@ they were read, so that it does nothing where somebody else was faster.
 
 import sqlite3
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from obs_core import LogEntry, StorageError
+from obs_core import LogEntry
 
 from ._database import Database
 from ._deletion import read_stored, remove
 from ._flushes import MAX_ENTRIES, MAX_RAW
-from ._headers import COLUMNS, Header, header
-from ._looking import view
-from ._schema import LEVEL_COLUMNS
+from ._headers import COLUMNS, TOTAL, Header, header
+from ._looking import DAMAGE, view
+from ._paging import Stored
 from ._sealed import Sealed, build, insert_block, insert_header
 
 # Tiny flushes are merged when there are so many, though they make no full block yet.
 _MAX_FLUSHES: Final = 512
-_LIVE: Final = "(" + "+".join(LEVEL_COLUMNS) + ")"
 
 
-def seal(database: Database) -> bool:
-    """Merge the oldest flush rows into one block where they are enough; whether it did something."""
-    found = database.read(_oldest_flushes)
-    chosen = choose(found)
-    if not chosen:
-        return False
-    stored = [database.read(lambda connection, one=one: read_stored(connection, one)) for one, _ in chosen]  # type: ignore[misc]
+class Plan(NamedTuple):
+    """What is to be made one block, as it was read."""
+
+    table: str
+    stored: list[Stored]
+
+
+class Merged(NamedTuple):
+    """What takes the place of some blocks; none where the first of them is damaged."""
+
+    table: str
+    old: list[Header]
+    block: Sealed | None
+
+
+def plan_seal(database: Database) -> Plan | None:
+    """The oldest flush rows, where they are enough for a block."""
+    chosen = choose(database.read(_oldest_flushes))
+    return _read(database, "head", [one for one, _ in chosen]) if chosen else None
+
+
+def plan_compact(database: Database) -> Plan | None:
+    """A block of which more than half is gone."""
+    sql = f"SELECT {COLUMNS} FROM blocks WHERE gone IS NOT NULL AND 2 * {TOTAL} < rows LIMIT 1"  # noqa: S608
+    rows = database.read(lambda connection: connection.execute(sql).fetchall())
+    return _read(database, "blocks", [header(row, sealed=True) for row in rows]) if rows else None
+
+
+def merge(plan: Plan) -> Merged:
+    """The block of what is planned, up to the first damaged one. Pure, and the work of some 50 ms."""
     merged: list[Header] = []
     cursors: list[int] = []
     entries: list[LogEntry] = []
-    for one in stored:
+    for one in plan.stored:
         try:
             seen = view(one)
-        except StorageError:
+            rows = one.header.live()
+            found = seen.entries(rows)
+        except DAMAGE:
             break
-        rows = one.header.live()
         cursors += [seen.cursors[row] for row in rows]
-        entries += seen.entries(rows)
+        entries += found
         merged.append(one.header)
     if not merged:
-        return database.transaction(lambda connection: _keep_damaged(connection, stored[0].header))
-    block = build(cursors, entries)
-    return database.transaction(lambda connection: _replace(connection, "head", merged, block))
+        return Merged(plan.table, [plan.stored[0].header], None)
+    return Merged(plan.table, merged, build(cursors, entries))
 
 
-def compact(database: Database) -> bool:
-    """Rewrite one block of which more than half is gone; whether it did something."""
-    sql = f"SELECT {COLUMNS} FROM blocks WHERE gone IS NOT NULL AND 2 * {_LIVE} < rows LIMIT 1"  # noqa: S608
-    rows = database.read(lambda connection: connection.execute(sql).fetchall())
-    if not rows:
+def replace(database: Database, merged: Merged) -> bool:
+    """Put a block in the place of the old ones; whether they were still as they had been."""
+    block = merged.block
+    if block is not None:
+        return database.transaction(lambda connection: _replace(connection, merged.table, merged.old, block))
+    if merged.table == "blocks":
         return False
-    one = header(rows[0], sealed=True)
-    stored = database.read(lambda connection: read_stored(connection, one))
-    try:
-        seen = view(stored)
-        block = build([seen.cursors[row] for row in one.live()], seen.entries(one.live()))
-    except StorageError:
-        return False
-    return database.transaction(lambda connection: _replace(connection, "blocks", [one], block))
+    return database.transaction(lambda connection: _keep_damaged(connection, merged.old[0]))
 
 
 def choose(found: Sequence[tuple[Header, int]]) -> Sequence[tuple[Header, int]]:
@@ -74,6 +90,10 @@ def choose(found: Sequence[tuple[Header, int]]) -> Sequence[tuple[Header, int]]:
         raw += size
     full = rows >= MAX_ENTRIES or raw >= MAX_RAW or len(found) >= _MAX_FLUSHES
     return found if full else ()
+
+
+def _read(database: Database, table: str, headers: Sequence[Header]) -> Plan:
+    return Plan(table, database.read(lambda connection: [read_stored(connection, one) for one in headers]))
 
 
 def _oldest_flushes(connection: sqlite3.Connection) -> list[tuple[Header, int]]:

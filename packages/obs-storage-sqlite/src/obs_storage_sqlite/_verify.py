@@ -56,7 +56,11 @@ async def verify(resource: Resource) -> AsyncIterator[Problem]:
 def block_problems(stored: Stored) -> list[str]:
     """What is wrong with a block or a flush row. Pure."""
     one = stored.header
-    problems = [f"the checksum of part {n} is wrong" for n, (sum_, data) in stored.parts.items() if crc32(data) != sum_]
+    problems = [
+        f"the checksum of part {n} is wrong"
+        for n, (sum_, data) in stored.parts.items()
+        if crc32(data) != sum_
+    ]
     if problems:
         return problems
     try:
@@ -78,7 +82,11 @@ def block_problems(stored: Stored) -> list[str]:
             facts.append(("filter", True, bits == stripes(block_filter(everything))))
     except DAMAGE as error:
         return [f"it cannot be read: {error}"]
-    return [f"the {name} of its header is {told}, and it holds {found}" for name, told, found in facts if told != found]
+    return [
+        f"the {name} of its header is {told}, and it holds {found}"
+        for name, told, found in facts
+        if told != found
+    ]
 
 
 def window_problems(row: Sequence[Any], samples: int, found: dict[int, tuple[int, bytes]]) -> list[str]:

@@ -1,4 +1,4 @@
-"""A stored block as a query sees it: rows are chosen on columns, and entries are built of the chosen rows alone. Pure."""
+"""A stored block as a query sees it: rows are chosen on columns, and the chosen rows alone become entries. Pure."""
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -177,4 +177,3 @@ def _found_in_each(ends: Sequence[int], text: bytes, wanted: bytes) -> Iterator[
     for row, end in enumerate(ends):
         if wanted in folded(text[ends[row - 1] if row else 0 : end].decode()):
             yield row
-

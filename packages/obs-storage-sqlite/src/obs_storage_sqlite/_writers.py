@@ -38,7 +38,9 @@ class Batches:
 def admit(connection: sqlite3.Connection, batch: Batch, count: int, now: float) -> int | None:
     """Give `count` cursors to a batch: the first of them, or None where it is stored already."""
     incarnation, number = batch
-    row = connection.execute("SELECT last, numbers FROM writers WHERE incarnation = ?", (incarnation,)).fetchone()
+    row = connection.execute(
+        "SELECT last, numbers FROM writers WHERE incarnation = ?", (incarnation,)
+    ).fetchone()
     numbers = array("Q", row[1] if row else b"")
     if number in numbers:
         return None

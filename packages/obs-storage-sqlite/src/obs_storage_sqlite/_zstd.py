@@ -22,8 +22,8 @@ def compress(data: bytes, level: int = 3) -> bytes:
 def decompress(frame: bytes) -> bytes:
     """Raises `StorageError` for what is no frame of ours, or claims to be larger than `MAX_SIZE`."""
     try:
-        size = zstd.get_frame_info(frame).decompressed_size
-        if size is None or size > MAX_SIZE:
+        size: int | None = zstd.get_frame_info(frame).decompressed_size
+        if size not in range(MAX_SIZE + 1):
             raise StorageError(f"a compressed block claims {size} bytes: at most {MAX_SIZE} are read")
         return zstd.decompress(frame)
     except zstd.ZstdError as error:
