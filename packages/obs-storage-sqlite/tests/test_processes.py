@@ -105,6 +105,33 @@ asyncio.run(main())
     assert time.monotonic() - began < 5
 
 
+def test_it_is_written_and_closed_while_the_interpreter_ends(tmp_path):
+    code = """
+import asyncio, atexit, sys, threading
+from obs_core import LogEntry
+from obs_storage_sqlite import SQLiteStorage
+
+storage, loop = SQLiteStorage(sys.argv[1]), asyncio.new_event_loop()
+threading.Thread(target=loop.run_forever, daemon=True).start()
+
+def run(work):
+    return asyncio.run_coroutine_threadsafe(work, loop).result(10)
+
+def end():
+    run(storage.logs.write([LogEntry(1.0, "INFO", "last")]))
+    run(storage.__aexit__(None, None, None))
+
+run(storage.__aenter__())
+atexit.register(end)
+"""
+    process = start(code, tmp_path / "obs.db")
+    _, error = process.communicate(timeout=30)
+    assert (process.returncode, error) == (0, "")
+    assert asyncio.run(messages(tmp_path / "obs.db")) == ["last"]
+    # Closed as it should be, it leaves no journal.
+    assert not (tmp_path / "obs.db-wal").exists()
+
+
 def test_a_forked_child_uses_nothing_of_its_parents(tmp_path):
     code = """
 import asyncio, os, sys

@@ -61,7 +61,7 @@ class MetricsStoragePort(Protocol):
         """Delete samples older than `timestamp` (exclusive); how many."""
 
     async def keep_newest(self, count: int) -> int:
-        """Delete all but the `count` samples stored last; how many."""
+        """Delete all but the `count` samples stored last; how many. Those of one instant may stay together."""
 
     async def shrink(self, max_bytes: int) -> int:
         """Delete the oldest samples until `size()` is at most `max_bytes`; how many."""

@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -36,6 +37,7 @@ class Writer:
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._next: list[_Job | None] = []
         self._opened: Future[Database] = Future()
+        self._closed: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, args=(path,), name="obs-sqlite-writer", daemon=True)
         self._thread.start()
 
@@ -64,7 +66,9 @@ class Writer:
     async def close(self) -> None:
         """Finish what is queued, then close the file."""
         self._jobs.put(None)
-        await asyncio.to_thread(self._thread.join, 5.0)
+        # Not a join in a thread: while the interpreter ends there are no new ones.
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.wrap_future(self._closed), 5.0)
 
     def _run(self, path: Path) -> None:
         try:
@@ -82,6 +86,7 @@ class Writer:
             database.close()
         except Exception as error:  # nobody waits for an answer any more
             sys.stderr.write(f"obs: {path} could not be closed: {error}\n")
+        self._closed.set_result(None)
 
     def _take(self) -> _Job | None:
         return self._next.pop() if self._next else self._jobs.get()
