@@ -37,6 +37,9 @@ class Status:
             "Workers whose metric is of another kind than the newest worker's, and left out.",
             labels=("metric",),
         )
+        self.deleted = self.registry.counter(
+            "obs_retention_deleted_total", "What retention deleted: logs, samples.", labels=("kind",)
+        )
         self._errors = self.registry.counter(
             "obs_storage_errors_total", "Failures of ours, by what was being done.", labels=("operation",)
         )

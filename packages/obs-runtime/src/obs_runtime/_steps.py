@@ -3,6 +3,9 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Final
+
+from msgspec import structs
 
 from obs_core import (
     LogEntry,
@@ -25,6 +28,9 @@ from ._status import Status
 BATCH = 1000
 BATCH_BYTES = 8_000_000
 _BACK_OFF = (1.0, 2.0, 5.0, 10.0)
+# A storage that grows by so many bytes between two passes gets one more.
+_GROWTH: Final = 4_000_000
+_BESIDE: Final = 24_000_000
 
 
 class Flush:
@@ -143,25 +149,40 @@ class Retention:
         self._interval = interval
         self._next = 0.0
         self._clock: TrustedClock | None = None
+        self._held = 0
 
     async def tick(self, now: float, wall: float) -> None:
         if self._clock is None:
             self._clock = TrustedClock(await self._newest(), wall, now)
         believed = self._clock.believed(wall, now)
-        if now < self._next:
+        if now < self._next and not await self._grew():
             return
         self._next = now + self._interval
-        for level, policy in [*self._logs.levels.items(), (None, self._logs)]:
-            facts = Facts(
-                count=await self._storage.logs.count(level=level),
-                size=await self._storage.logs.size(level=level),
-            )
-            for deletion in plan_retention(policy, facts, believed, level):
-                await delete_logs(self._storage.logs, deletion)
-        facts = Facts(count=await self._storage.metrics.count(), size=await self._storage.metrics.size())
-        for deletion in plan_retention(self._metrics, facts, believed):
-            await delete_samples(self._storage.metrics, deletion)
-        self._status.bytes.set(await self._storage.size())
+        logs, metrics = self._storage.logs, self._storage.metrics
+        samples = Facts(count=await metrics.count(), size=await metrics.size())
+        policy = await self._with_overhead(samples.size)
+        for level, of_level in [*policy.levels.items(), (None, policy)]:
+            facts = Facts(count=await logs.count(level=level), size=await logs.size(level=level))
+            for deletion in plan_retention(of_level, facts, believed, level):
+                self._status.deleted.labels("logs").inc(await delete_logs(logs, deletion))
+        for deletion in plan_retention(self._metrics, samples, believed):
+            self._status.deleted.labels("samples").inc(await delete_samples(metrics, deletion))
+        self._held = await self._storage.size()
+        self._status.bytes.set(self._held)
+
+    async def _grew(self) -> bool:
+        """Whether so much came in that it cannot wait. Asked where the medium tells it cheaply: of a file."""
+        return isinstance(self._storage, Maintained) and await self._storage.size() - self._held > _GROWTH
+
+    async def _with_overhead(self, samples: int) -> RetentionPolicy:
+        """The policy of logs, less what the medium holds beside records (journals, reserves, what is set aside)."""
+        bound = self._logs.max_bytes
+        if bound is None:
+            return self._logs
+        beside = await self._storage.size() - samples - await self._storage.logs.size()
+        # Not without end: what waits to be given back would be deleted once more.
+        less = min(max(beside, 0), _BESIDE, bound - bound // 4)
+        return structs.replace(self._logs, max_bytes=bound - less)
 
     async def _newest(self) -> float | None:
         async for stored in self._storage.logs.read(LogQuery(order="desc", limit=1)):
