@@ -265,7 +265,7 @@ def canonical(sample: MetricSample) -> MetricSample:
 
 TestModel = Storage.TestCase
 TestModel.settings = settings(
-    max_examples=60,
+    max_examples=50,
     stateful_step_count=20,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
