@@ -50,6 +50,11 @@ def test_no_tests_at_all_is_no_success(task):
     assert suites.closing_line([task("none")], 0) == 1
 
 
+def test_a_package_may_have_no_test_of_one_mark(task):
+    assert suites.closing_line([task("none")], 0, may_be_none=True) == 0
+    assert suites.closing_line([task("broken")], 1, may_be_none=True) == 1
+
+
 def test_what_is_skipped_is_a_failure_in_ci_alone(task, monkeypatch):
     tasks = [task("a", 10, 0, 0, 3)]
     assert suites.closing_line(tasks, 0) == 0
