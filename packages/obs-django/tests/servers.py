@@ -61,7 +61,11 @@ class Server:
             )
 
     def __enter__(self) -> "Server":
-        wait_for(self._listens, "the server listens", self.output)
+        try:
+            wait_for(self._listens, "the server listens", self.output)
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def __exit__(self, *error: object) -> None:

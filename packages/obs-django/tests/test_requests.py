@@ -3,6 +3,7 @@ import gc
 import json
 import logging
 import threading
+import time
 import weakref
 from pathlib import Path
 
@@ -261,3 +262,26 @@ def test_the_lag_of_the_loop_is_sampled_where_there_is_one(runtime):
     assert "obs_event_loop_lag_seconds" not in names()
     asyncio.run(AsyncClient().get("/hello"))
     assert "obs_event_loop_lag_seconds" in names()
+
+
+@pytest.mark.asyncio
+async def test_first_requests_that_come_at_once_all_wait_until_entries_are_captured(
+    runtime, get, monkeypatch
+):
+    start = runtime.start
+
+    def slowly():
+        if not started.is_set():
+            started.set()
+            time.sleep(0.1)
+        start()
+
+    started = threading.Event()
+    monkeypatch.setattr(runtime, "start", slowly)
+    middleware = ObsMiddleware(lambda request: logging.getLogger("shop").warning("first") or HttpResponse())
+    threads = [threading.Thread(target=middleware, args=[RequestFactory().get("/")]) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(await entries(runtime, get, logger="shop", q="first")) == 8

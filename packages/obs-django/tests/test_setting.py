@@ -44,6 +44,8 @@ def fresh():
         ({**GOOD, "EXCLUDE": ["healthz"]}, 'OBS["EXCLUDE"] must be a list of paths'),
         ({**GOOD, "SIZES": "yes"}, 'OBS["SIZES"] must be True or False'),
         ({**GOOD, "SERVER_LOGS": 1}, 'OBS["SERVER_LOGS"] must be True or False'),
+        ({**GOOD, "STREAM_LIFE": "5m"}, 'OBS["STREAM_LIFE"] must be a number of seconds above 0'),
+        ({**GOOD, "STREAM_LIFE": 0}, 'OBS["STREAM_LIFE"] must be a number of seconds above 0'),
         ({"RUNTIME": "shop.obs.runtime"}, "no folder to keep a token in"),
     ],
 )
@@ -75,7 +77,7 @@ def test_without_the_setting_the_error_says_what_to_set():
         {**GOOD, "ACCESS": "shop.obs.let_in", "METRICS_ACCESS": "open"},
         {**GOOD, "ACCESS": lambda request: True},
         {**GOOD, "EXCLUDE": {"/healthz"}},
-        {**GOOD, "SIZES": True, "SERVER_LOGS": False},
+        {**GOOD, "SIZES": True, "SERVER_LOGS": False, "STREAM_LIFE": 60},
         {"RUNTIME": "shop.obs.runtime", "ACCESS": "loopback"},
     ],
 )

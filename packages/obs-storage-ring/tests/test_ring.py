@@ -131,6 +131,20 @@ async def test_others_in_the_loop_go_on_while_all_of_it_is_searched_or_deleted(r
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("order", ["asc", "desc"])
+async def test_a_reading_says_how_far_it_looked(ring_of_twenty_megabytes, order):
+    looked: list[int] = []
+
+    def note(cursor: str) -> None:
+        looked.append(int(cursor.partition("-")[2]))
+
+    query = LogQuery(text="no such text", order=order, progress=note)
+    assert [stored async for stored in ring_of_twenty_megabytes.logs.read(query)] == []
+    assert len(looked) > 100
+    assert looked == sorted(looked, reverse=order == "desc")
+
+
+@pytest.mark.asyncio
 async def test_chunks_of_a_few_rows_are_joined():
     async with RingStorage() as storage:
         for number in range(100):

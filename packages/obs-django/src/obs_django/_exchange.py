@@ -33,8 +33,8 @@ class Watch:
 
     def start(self) -> None:
         """At the first request of the process."""
-        self.idle = False
         self._service.start()
+        self.idle = False
         if self._lag is not None:
             self._lag.watch(asyncio.get_running_loop())
 

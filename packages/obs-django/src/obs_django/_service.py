@@ -5,6 +5,7 @@ import logging
 import sys
 from functools import lru_cache
 from os import getpid
+from threading import Lock
 from time import monotonic
 from typing import Any, Final, cast
 
@@ -15,6 +16,7 @@ from django.http import HttpRequest
 
 from obs_core import ObsError
 from obs_core.http import Access, Endpoints, Request, Response
+from obs_core.http.aio import Stopping
 from obs_core.servers import SERVERS, capture_servers
 
 from ._settings import Check, Settings, read_settings
@@ -33,6 +35,7 @@ class Service:
         self.sizes = settings.sizes
         self._server_logs = settings.server_logs
         self._access, self._metrics_access = settings.access, settings.metrics_access
+        self._lock = Lock()
         self._started_in = 0
         self._started_at = 0.0
         try:
@@ -41,15 +44,29 @@ class Service:
                 token=settings.token,
                 access=_as_core(settings.access),
                 metrics_access=_as_core(settings.metrics_access),
+                stream_life=settings.stream_life,
             )
         except ObsError as error:
             raise ImproperlyConfigured(f"OBS: {error}") from error
 
     def start(self) -> None:
-        """Start the runtime at the first request of the process, and say who may read. Never raises."""
+        """Start the runtime at the first request of the process, and say who may read. Never raises.
+
+        Requests that come meanwhile wait until it captures, so that none of their entries is lost.
+        """
         if self._started_in == getpid():
             return
-        self._started_in = getpid()
+        # With a bound, since a child may be forked while it is held.
+        held = self._lock.acquire(timeout=_OPENING)
+        try:
+            if self._started_in != getpid():
+                self._start()
+                self._started_in = getpid()
+        finally:
+            if held:
+                self._lock.release()
+
+    def _start(self) -> None:
         self._started_at = monotonic()
         try:
             self.runtime.start()
@@ -70,12 +87,15 @@ class Service:
         """The same for `/logs`."""
         return asked(request, allowed=await self._allows(self._access, request))
 
-    async def logs(self, request: Asked) -> Response:
-        """The answer of `/logs`. The storage opens in the background: just after the start it is waited for."""
-        response = await self.endpoints.logs(request)
+    async def logs(self, request: Asked, pause: Stopping | None = None) -> Response:
+        """The answer of `/logs`; with a `pause` also of one that follows.
+
+        The storage opens in the background: just after the start it is waited for.
+        """
+        response = await self.endpoints.logs(request, pause)
         while response.status == _UNAVAILABLE and monotonic() < self._started_at + _OPENING:
             await asyncio.sleep(0.02)
-            response = await self.endpoints.logs(request)
+            response = await self.endpoints.logs(request, pause)
         return response
 
     async def _allows(self, access: "str | Check", request: HttpRequest) -> bool:

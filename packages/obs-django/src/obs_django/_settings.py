@@ -11,7 +11,16 @@ from django.utils.module_loading import import_string
 from obs_core import ObsError, Runtime
 
 Check = Callable[[HttpRequest], Any]
-_KEYS: Final = ("RUNTIME", "TOKEN", "ACCESS", "METRICS_ACCESS", "EXCLUDE", "SIZES", "SERVER_LOGS")
+_KEYS: Final = (
+    "RUNTIME",
+    "TOKEN",
+    "ACCESS",
+    "METRICS_ACCESS",
+    "EXCLUDE",
+    "SIZES",
+    "SERVER_LOGS",
+    "STREAM_LIFE",
+)
 _WORDS: Final = ("token", "loopback", "open")
 # What is called of a runtime here; a Protocol cannot be asked for its attributes without touching them.
 _RUNTIME: Final = ("registry", "storage", "handler", "start", "stop", "collect", "report")
@@ -27,6 +36,7 @@ class Settings(NamedTuple):
     exclude: frozenset[str]
     sizes: bool
     server_logs: bool
+    stream_life: float
 
 
 def read_settings() -> Settings:
@@ -46,6 +56,7 @@ def read_settings() -> Settings:
         _exclude(given.get("EXCLUDE", ())),
         _flag("SIZES", given.get("SIZES", False)),
         _flag("SERVER_LOGS", given.get("SERVER_LOGS", True)),
+        _seconds("STREAM_LIFE", given.get("STREAM_LIFE", 300.0)),
     )
 
 
@@ -90,6 +101,12 @@ def _flag(key: str, value: object) -> bool:
     if isinstance(value, bool):
         return value
     raise ImproperlyConfigured(f'OBS["{key}"] must be True or False, not {value!r}')
+
+
+def _seconds(key: str, value: object) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
+        return value
+    raise ImproperlyConfigured(f'OBS["{key}"] must be a number of seconds above 0, not {value!r}')
 
 
 def _imported(key: str, path: str) -> object:

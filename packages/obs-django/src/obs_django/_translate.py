@@ -1,7 +1,7 @@
 """Between Django's requests and responses and the values of `obs_core.http`."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any, Self, cast
 
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
@@ -27,11 +27,9 @@ def asked(request: HttpRequest, *, allowed: bool) -> Asked:
     )
 
 
-def answered(response: Response) -> HttpResponseBase:
-    """The response for an asynchronous handler."""
-    if isinstance(response.body, bytes):
-        return HttpResponse(response.body, status=response.status, headers=_headers(response))
-    return _Stream(response.body, status=response.status, headers=_headers(response))
+def answered(response: Response) -> HttpResponse:
+    """The response, where its body is whole."""
+    return HttpResponse(cast(bytes, response.body), status=response.status, headers=headers_of(response))
 
 
 def answered_in_pages(respond: Callable[[], Coroutine[Any, Any, Response]]) -> HttpResponseBase:
@@ -47,28 +45,13 @@ def answered_in_pages(respond: Callable[[], Coroutine[Any, Any, Response]]) -> H
         runner.close()
         return answered(response)
     pages = _Pages(runner, response.body)
-    return StreamingHttpResponse(pages, status=response.status, headers=_headers(response))
+    return StreamingHttpResponse(pages, status=response.status, headers=headers_of(response))
 
 
-def _headers(response: Response) -> dict[str, str]:
+def headers_of(response: Response) -> dict[str, str]:
+    """Ours, so that nothing keeps what it must not."""
     # `private` too: Django's own cache would keep what is only `no-store`, and give it to everybody.
     return dict(response.headers) | {"cache-control": "no-store, private"}
-
-
-class _Stream(StreamingHttpResponse):
-    """Closes its body at the end, whatever that was."""
-
-    def __init__(self, body: AsyncGenerator[bytes, None], **options: Any) -> None:
-        super().__init__(body, **options)
-        self._body = body
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        try:
-            content = cast("AsyncIterator[bytes]", self.streaming_content)
-            async for chunk in content:
-                yield chunk
-        finally:
-            await self._body.aclose()
 
 
 class _Pages:

@@ -11,7 +11,8 @@ from django.http.response import HttpResponseBase
 
 from ._exchange import exchange_of
 from ._service import Service, current_service
-from ._translate import answered, answered_in_pages
+from ._tail import LogStream, Pause
+from ._translate import Asked, answered, answered_in_pages, headers_of
 
 View = Callable[[HttpRequest], Coroutine[Any, Any, HttpResponseBase]]
 
@@ -44,11 +45,24 @@ async def metrics(request: HttpRequest) -> HttpResponseBase:
 
 @_endpoint
 async def logs(request: HttpRequest) -> HttpResponseBase:
-    """The log entries that the query string asks for, as NDJSON."""
+    """The log entries that the query string asks for, as NDJSON; under ASGI also as a stream that follows."""
     service = _service_for(request)
     asked = await service.asked_for_logs(request)
     if isinstance(request, ASGIRequest):
-        return answered(await service.logs(asked))
+        return await _streamed(service, asked)
     # Under WSGI this runs in a loop of Django's that ends with the view; a thread-sensitive call is back in the
     # server's own thread, which will send the stream.
     return await sync_to_async(answered_in_pages)(lambda: service.logs(asked))
+
+
+async def _streamed(service: Service, asked: Asked) -> HttpResponseBase:
+    pause = Pause(service.runtime)
+    try:
+        response = await service.logs(asked, pause)
+    except BaseException:
+        pause.forget()
+        raise
+    if isinstance(response.body, bytes):
+        pause.forget()
+        return answered(response)
+    return LogStream(response.body, pause, status=response.status, headers=headers_of(response))

@@ -68,6 +68,8 @@ class RingLogs:
                         return
             last = page.numbers[-1]
             after, before = (after, last) if newest_first else (last, before)
+            if query.progress is not None:
+                query.progress(cursor_text(held.generation, last))
             await asyncio.sleep(0)  # others in this loop go on between two pages
 
     async def delete_before(self, timestamp: float, *, level: str | None = None) -> int:
