@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from counted import active, counts, series, sizes, whole
-from django.http import FileResponse, HttpResponse
+from django.http import FileResponse, HttpResponse, StreamingHttpResponse
 from django.test import AsyncClient, Client, RequestFactory, override_settings
 
 from obs_django.middleware import ObsMiddleware
@@ -285,3 +285,19 @@ async def test_first_requests_that_come_at_once_all_wait_until_entries_are_captu
     for thread in threads:
         thread.join()
     assert len(await entries(runtime, get, logger="shop", q="first")) == 8
+
+
+def test_what_an_inner_middleware_does_when_a_stream_is_closed_is_still_done(runtime):
+    closed = []
+
+    def inner(request):
+        response = StreamingHttpResponse(iter([b"hello"]))
+        close = response.close
+        response.close = lambda: (closed.append("inner"), close())
+        return response
+
+    response = ObsMiddleware(inner)(RequestFactory().get("/"))
+    assert b"".join(response) == b"hello"
+    response.close()
+    assert (closed, response.closed) == (["inner"], True)
+    assert counts(runtime) == {series(): 1}

@@ -96,8 +96,14 @@ class Exchange:
         # A file may be sent by the server itself, past its iterator.
         watched = None if isinstance(response, FileResponse) else watch(response, self.attributes)
 
+        # What an inner middleware put there is put back for the call, so that nothing refers to itself for ever.
+        inner = response.__dict__.get("close")
+
         def close() -> None:
-            response.__dict__.pop("close", None)
+            if inner is None:
+                response.__dict__.pop("close", None)
+            else:
+                response.__dict__["close"] = inner
             try:
                 response.close()
             finally:
