@@ -1,6 +1,8 @@
+import asyncio
 import json
 import logging
 import sys
+import threading
 
 import pytest
 from counted import counts, series
@@ -8,7 +10,7 @@ from django.test import AsyncClient, Client, override_settings
 from django.urls import include, path, reverse
 
 from obs_core import LogQuery, StorageError
-from obs_django import views
+from obs_django import _scrape, views
 
 pytestmark = pytest.mark.integration
 BEARER = {"authorization": "Bearer sesame"}
@@ -217,6 +219,40 @@ async def test_a_reader_under_asgi_that_leaves_closes_the_reading(runtime, monke
         await chunks.aclose()
         response.close()
         assert reading.begun == reading.closed > 0
+
+
+@pytest.mark.asyncio
+async def test_a_scrape_that_hangs_keeps_neither_the_loop_nor_those_that_come_after(
+    runtime, monkeypatch, capfd
+):
+    hanging = threading.Event()
+    runtime.start()
+    collect = runtime.collect
+    monkeypatch.setattr(runtime, "collect", lambda: hanging.wait(20) and collect())
+    monkeypatch.setattr(_scrape, "SECONDS", 0.05)
+    client = AsyncClient()
+    assert (await client.get("/hello-async")).status_code == 200
+    for _ in range(6):
+        assert (await client.get("/obs/metrics", headers=BEARER)).status_code == 503
+    assert (await client.get("/hello-async")).status_code == 200
+    hanging.set()
+    monkeypatch.setattr(_scrape, "SECONDS", 5.0)
+    statuses = []
+    for _ in range(500):
+        statuses.append((await client.get("/obs/metrics", headers=BEARER)).status_code)
+        if statuses[-1] == 200:
+            break
+        await asyncio.sleep(0.01)
+    assert statuses[-1] == 200
+    assert "obs: metrics" in capfd.readouterr().err
+
+
+@pytest.mark.asyncio
+async def test_what_a_scrape_raises_goes_on(runtime):
+    scrapes = _scrape.Scrapes()
+    for _ in range(6):
+        with pytest.raises(ZeroDivisionError):
+            await scrapes.run(lambda: 1 / 0)
 
 
 def test_following_under_wsgi_says_to_poll(runtime):

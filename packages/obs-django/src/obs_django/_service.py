@@ -19,6 +19,7 @@ from obs_core.http import Access, Endpoints, Request, Response
 from obs_core.http.aio import Stopping
 from obs_core.servers import SERVERS, capture_servers
 
+from ._scrape import Scrapes
 from ._settings import Check, Settings, read_settings
 from ._translate import Asked, asked
 
@@ -36,6 +37,7 @@ class Service:
         self._server_logs = settings.server_logs
         self._access, self._metrics_access = settings.access, settings.metrics_access
         self._lock = Lock()
+        self._scrapes = Scrapes()
         self._started_in = 0
         self._started_at = 0.0
         try:
@@ -82,6 +84,14 @@ class Service:
     async def asked_for_metrics(self, request: HttpRequest) -> Asked:
         """The request for `/metrics`, with what the application's own check says of it."""
         return asked(request, allowed=await self._allows(self._metrics_access, request))
+
+    async def metrics(self, request: Asked) -> Response:
+        """The answer of `/metrics`, for an event loop: 503 where it cannot be had in time."""
+        try:
+            return await self._scrapes.run(lambda: self.endpoints.metrics(request))
+        except TimeoutError as error:
+            self.runtime.report("metrics", error)
+            return Response(_UNAVAILABLE, (("content-length", "0"),), b"")
 
     async def asked_for_logs(self, request: HttpRequest) -> Asked:
         """The same for `/logs`."""

@@ -40,7 +40,10 @@ def _service_for(request: HttpRequest) -> Service:
 async def metrics(request: HttpRequest) -> HttpResponseBase:
     """The metrics of the whole service, as Prometheus reads them."""
     service = _service_for(request)
-    return answered(service.endpoints.metrics(await service.asked_for_metrics(request)))
+    asked = await service.asked_for_metrics(request)
+    if isinstance(request, ASGIRequest):
+        return answered(await service.metrics(asked))
+    return answered(service.endpoints.metrics(asked))
 
 
 @_endpoint
