@@ -1,8 +1,8 @@
 """Request metrics and context, around any ASGI application."""
 
+import os
 from asyncio import get_running_loop
 from collections.abc import Awaitable, Callable, Iterable
-from os import getpid
 from time import perf_counter
 from typing import Any, Final, cast
 
@@ -21,6 +21,12 @@ RouteOf = Callable[[HTTPScope], str]
 # Frameworks name the types of ASGI each in its own way.
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 PATHS: Final = ("/metrics", "/logs")
+
+
+# This process: another object in a forked child. Asking for the pid is a system call, for every request.
+_process: Final[list[object]] = [object()]
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: _process.__setitem__(0, object()))
 
 
 class ObsMiddleware:
@@ -56,14 +62,14 @@ class ObsMiddleware:
         self._lag = LoopLag(runtime.registry)
         self._metrics = RequestMetrics(runtime.registry, sizes=sizes)
         self._exchange = MeasuredExchange if sizes else Exchange
-        self._requested_in = 0
+        self._requested_in: object = None
         self._sends_raise = False
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             await self._pass(scope, receive, send)
             return
-        if self._requested_in != getpid():
+        if self._requested_in is not _process[0]:
             self._first_request(scope)
         path = scope["path"]
         root_path = scope.get("root_path", "")
@@ -106,7 +112,7 @@ class ObsMiddleware:
                 "lifespan.shutdown.complete",
                 "lifespan.shutdown.failed",
             ):
-                self._requested_in = 0
+                self._requested_in = None
                 self._runtime.stop()
             await send(event)
 
@@ -129,7 +135,7 @@ class ObsMiddleware:
 
     def _first_request(self, scope: HTTPScope) -> None:
         """Start, for want of a lifespan, or in a child that was forked after the start; the exit hooks again."""
-        self._requested_in = getpid()
+        self._requested_in = _process[0]
         asgi: Any = cast(Any, scope).get("asgi", {})
         self._sends_raise = asgi.get("spec_version", "2.0") >= "2.4"
         try:
