@@ -58,9 +58,12 @@ class Opened:
     def give(self, found: dict[int, tuple[int, bytes]]) -> None:
         self._chunks = found
 
-    def rows(self, query: MetricQuery, place: int) -> list[int]:
+    def rows(self, query: MetricQuery, place: int) -> Sequence[int]:
         """The rows that are not gone, lie beyond a place and in the time asked for."""
-        times, ids = self.view.times, self.view.ids
+        times = self.view.times
+        if self.id > place and within(query, min(times)) and within(query, max(times)):
+            return self.live
+        ids = self.view.ids
         return [row for row in self.live if ids[row] > place and within(query, times[row])]
 
     def _chunk(self, number: int) -> bytes:

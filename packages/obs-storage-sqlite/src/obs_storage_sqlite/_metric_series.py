@@ -83,13 +83,13 @@ class Columns:
         times = (
             view.times[span.start : span.stop] if gapless else array("d", [view.times[row] for row in rows])
         )
-        for id_ in view.series():
+        for id_ in view.series(self._wanted):
             series = self._of(id_)
             if series is None:
                 continue
             if gapless and isinstance(view.rows_of(id_), range):
                 series.times.extend(times)
-                series.values.extend(view.column(id_)[span.start : span.stop])
+                series.values.extend(view.column(id_, span.stop)[span.start : span.stop])
             else:
                 by_row = _by_row(window, id_)
                 chosen = [row for row in rows if isinstance(by_row, array) or row in by_row]

@@ -5,7 +5,7 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from zlib import crc32
 
 import aiosqlite
@@ -26,7 +26,7 @@ from ._writers import admit
 _encode: Final = msgspec.msgpack.Encoder().encode
 _metadata: Final = msgspec.msgpack.Decoder(MetricMetadata).decode
 _POINTS: Final = 256
-_WINDOWS: Final = 16
+_WINDOWS: Final = 32
 
 
 class SQLiteMetrics:
@@ -67,33 +67,30 @@ class SQLiteMetrics:
         self._ids, self._ids_of = learned, generation
 
     async def read(self, query: MetricQuery) -> AsyncIterator[MetricSample]:
-        wanted, cache, place = await self._wanted(query), SeriesCache(), 0
-        left = query.limit
-        while wanted:
+        wanted, cache, left = await self._wanted(query), SeriesCache(), query.limit
+        page = MetricPage(0, [], [], not wanted)
+        while not page.finished:
+            place = page.place
             page = await self._resource.read(
                 partial(self._page, query=query, place=place, wanted=wanted, cache=cache)
             )
-            if page is None:
-                return
             async for samples in self._samples(page, query, place, wanted, cache):
                 for sample in samples[:left]:
                     yield sample
                 left = None if left is None else left - len(samples)
                 if left is not None and left <= 0:
                     return
-            place = page[0]
 
     async def read_series(self, query: MetricQuery) -> AsyncIterator[MetricSeries]:
-        wanted, cache, place = await self._wanted(query), SeriesCache(), 0
+        wanted, cache = await self._wanted(query), SeriesCache()
         columns = Columns(wanted, query.limit, self.damage)
-        while wanted:
+        page = MetricPage(0, [], [], not wanted)
+        while not page.finished:
+            place = page.place
             page = await self._resource.read(
                 partial(self._page, query=query, place=place, wanted=wanted, cache=cache)
             )
-            if page is None:
-                break
             await asyncio.to_thread(self._collect, columns, page, query, place, cache)
-            place = page[0]
         for series in columns.series():
             yield series
 
@@ -149,45 +146,50 @@ class SQLiteMetrics:
         place: int,
         wanted: Wanted,
         cache: SeriesCache,
-    ) -> "_Page | None":
-        """Some windows with the chunks that are needed, or else some instants; None at the end."""
+    ) -> "MetricPage":
+        """Some windows with the chunks that are needed, and behind the last of them some instants."""
         rows = await windows(connection, query, place, _WINDOWS)
-        if rows:
-            opened = [window for row in rows if (window := open_window(row, cache, self.damage))]
-            found = await chunks(connection, [id_ for one in opened for id_ in one.wanted(wanted)])
-            for one in opened:
-                one.give(found)
-            return rows[-1][1], opened, []
+        opened = [window for row in rows if (window := open_window(row, cache, self.damage))]
+        found = await chunks(connection, [id_ for one in opened for id_ in one.wanted(wanted)])
+        for one in opened:
+            one.give(found)
+        place = rows[-1][1] if rows else place
+        if len(rows) == _WINDOWS:
+            return MetricPage(place, opened, [], finished=False)
         instants_ = await points(connection, query, place, _POINTS)
-        return (instants_[-1][0], [], instants_) if instants_ else None
+        place = instants_[-1][0] if instants_ else place
+        return MetricPage(place, opened, instants_, finished=len(instants_) < _POINTS)
 
     async def _samples(
-        self, page: "_Page", query: MetricQuery, place: int, wanted: Wanted, cache: SeriesCache
+        self, page: "MetricPage", query: MetricQuery, place: int, wanted: Wanted, cache: SeriesCache
     ) -> AsyncIterator[list[MetricSample]]:
-        _, opened, rows = page
-        for window in opened:
+        for window in page.windows:
             try:
                 pieces = window_samples(window, window.rows(query, place), wanted)
                 while (samples := await asyncio.to_thread(next, pieces, None)) is not None:
                     yield samples
             except DAMAGE as error:
                 self.damage.note(f"the window {window.id}", error)
-        yield await asyncio.to_thread(point_samples, rows, wanted, cache, self.damage)
+        yield await asyncio.to_thread(point_samples, page.points, wanted, cache, self.damage)
 
     def _collect(
-        self, columns: Columns, page: "_Page", query: MetricQuery, place: int, cache: SeriesCache
+        self, columns: Columns, page: "MetricPage", query: MetricQuery, place: int, cache: SeriesCache
     ) -> None:
-        _, opened, rows = page
-        for window in opened:
+        for window in page.windows:
             try:
                 columns.add_window(window, window.rows(query, place))
             except DAMAGE as error:
                 self.damage.note(f"the window {window.id}", error)
-        columns.add_points(rows, cache)
+        columns.add_points(page.points, cache)
 
 
-# The last row that it deals with, windows, instants.
-_Page = tuple[int, list[Opened], list[Any]]
+class MetricPage(NamedTuple):
+    """Windows and instants, the last row that is dealt with then, and whether it is the last page."""
+
+    place: int
+    windows: list[Opened]
+    points: list[Any]
+    finished: bool
 
 
 def _family(metadata: MetricMetadata) -> tuple[str, bytes]:

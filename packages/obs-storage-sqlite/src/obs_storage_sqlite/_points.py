@@ -90,6 +90,7 @@ class SeriesCache:
     def __init__(self) -> None:
         self._lists: dict[bytes, list[int]] = {}
         self._places: dict[bytes, dict[int, int]] = {}
+        self._orders: dict[tuple[bytes, ...], dict[int, int]] = {}
 
     def ids(self, packed: bytes) -> list[int]:
         """The series of a row, in its order."""
@@ -103,4 +104,13 @@ class SeriesCache:
         found = self._places.get(packed)
         if found is None:
             found = self._places[packed] = {id_: place for place, id_ in enumerate(self.ids(packed))}
+        return found
+
+    def order(self, lists: Sequence[bytes]) -> dict[int, int]:
+        """The place of each series among all of some lists, by the order of their ids."""
+        key = tuple(lists)
+        found = self._orders.get(key)
+        if found is None:
+            series = sorted(set().union(*map(self.ids, lists)))
+            found = self._orders[key] = {id_: place for place, id_ in enumerate(series)}
         return found

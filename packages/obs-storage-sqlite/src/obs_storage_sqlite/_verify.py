@@ -94,7 +94,7 @@ def window_problems(row: Sequence[Any], samples: int, found: dict[int, tuple[int
     try:
         window = Opened(row, SeriesCache())
         window.give(found)
-        for series in window.view.series():
+        for series in window.view.everything():
             if len(window.view.column(series)) != len(window.view.rows_of(series)):
                 return [f"series {series} has another number of values than rows"]
         count = sum(len(window.view.series_of(one)) for one in window.live)

@@ -6,7 +6,8 @@ other values as differences of their bits, so that every double comes back as it
 """
 
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import cached_property
 from itertools import accumulate
 from math import copysign
 from operator import sub
@@ -75,22 +76,36 @@ class WindowView:
     ) -> None:
         count, ids, times, lists, kinds = _decode(decompress(directory))
         self.count: int = count
-        self.ids = [first + offset for offset in unpack_numbers(ids, count)]
+        self._first, self._packed_ids = first, ids
         self.times = unpack_doubles(times, count)
         self._lists: list[bytes] = lists
         self._kinds = unpack_numbers(kinds, count)
         self._cache = cache
         self._chunk = chunk
         self._chunks: dict[int, _ChunkView] = {}
-        self._order = {id_: place for place, id_ in enumerate(sorted(set().union(*map(cache.ids, lists))))}
+        self._order = cache.order(lists)
+
+    @cached_property
+    def ids(self) -> list[int]:
+        """The id of each row."""
+        return [self._first + offset for offset in unpack_numbers(self._packed_ids, self.count)]
 
     def chunks_of(self, series: Iterable[int]) -> list[int]:
         """The chunks that hold these series, as far as the window has them."""
-        return sorted({self._order[id_] // CHUNK for id_ in series if id_ in self._order})
+        order = self._order
+        return sorted({order[id_] // CHUNK for id_ in series if id_ in order})
 
-    def series(self) -> list[int]:
-        """All series, in the order in which they are first met."""
-        return list(dict.fromkeys(id_ for packed in self._lists for id_ in self._cache.ids(packed)))
+    def series(self, wanted: Collection[int]) -> list[int]:
+        """Those of the wanted series that it has, in the order in which they are first met."""
+        if len(self._lists) == 1 and len(wanted) < len(self._order):
+            places = self._cache.places(self._lists[0])
+            return sorted((id_ for id_ in wanted if id_ in places), key=places.__getitem__)
+        met = dict.fromkeys(id_ for packed in self._lists for id_ in self._cache.ids(packed))
+        return [id_ for id_ in met if id_ in wanted]
+
+    def everything(self) -> list[int]:
+        """All series."""
+        return list(self._order)
 
     def series_of(self, row: int) -> list[int]:
         """The series of a row, in the order of storing."""
@@ -103,8 +118,8 @@ class WindowView:
             return range(self.count)
         return [row for row, kind in enumerate(self._kinds) if has[kind]]
 
-    def column(self, series: int) -> "array[float]":
-        """The values of a series, one for each of `rows_of`; none where the window does not have it."""
+    def column(self, series: int, end: int | None = None) -> "array[float]":
+        """The values of a series, one for each of `rows_of`, the first `end` at least; none where it has none."""
         place = self._order.get(series)
         if place is None:
             return array("d")
@@ -112,7 +127,7 @@ class WindowView:
         chunk = self._chunks.get(number)
         if chunk is None:
             chunk = self._chunks[number] = _ChunkView(self._chunk(number))
-        return chunk.column(place % CHUNK)
+        return chunk.column(place % CHUNK, end)
 
 
 class _ChunkView:
@@ -121,34 +136,33 @@ class _ChunkView:
         self._kinds: bytes = kinds
         self._counts = unpack_numbers(counts, len(kinds))
         self._firsts: bytes = firsts
-        lengths = {group: self._length(group) for group in ((_RISING, _WHOLE), (_BITS,))}
-        self._steps = unpack_numbers(steps, lengths[_RISING, _WHOLE])
-        self._bits = unpack_numbers(bits, lengths[_BITS,])
         self._raw: bytes = raw
+        # Where the numbers of each column begin, among those of the columns stored alike.
+        self._starts: list[int] = []
+        taken = {_SAME: 0, _WHOLE: 0, _BITS: 0, _RAW: 0}
+        for kind, count in zip(kinds, self._counts, strict=True):
+            group = _WHOLE if kind == _RISING else kind
+            self._starts.append(taken[group])
+            taken[group] += count if kind == _RAW else count - 1
+        self._steps = unpack_numbers(steps, taken[_WHOLE])
+        self._bits = unpack_numbers(bits, taken[_BITS])
 
-    def column(self, place: int) -> "array[float]":
-        kind, count = self._kinds[place], self._counts[place]
+    def column(self, place: int, end: int | None) -> "array[float]":
+        kind, start = self._kinds[place], self._starts[place]
+        count = self._counts[place] if end is None else min(end, self._counts[place])
         if kind == _RAW:
-            start = 8 * self._length((_RAW,), place, 0)
-            return array_of("d", self._raw[start : start + 8 * count])
+            return array_of("d", self._raw[8 * start : 8 * (start + count)])
         first = self._firsts[8 * place : 8 * place + 8]
         if kind == _SAME:
             return array_of("d", first * count)
         if kind == _BITS:
-            start = self._length((_BITS,), place)
             steps: Sequence[int] = unzigzag(self._bits[start : start + count - 1])
             bits = array("q", accumulate(steps, initial=array_of("q", first)[0]))
             return array_of("d", bytes_of(bits))
-        start = self._length((_RISING, _WHOLE), place)
         steps = self._steps[start : start + count - 1]
         if kind == _WHOLE:
             steps = unzigzag(steps)
         return array("d", accumulate(steps, initial=int(array_of("d", first)[0])))
-
-    def _length(self, group: tuple[int, ...], end: int | None = None, less: int = 1) -> int:
-        """How many numbers the columns of some kinds take, before the column at `end`."""
-        kinds = self._kinds[:end]
-        return sum(count - less for kind, count in zip(kinds, self._counts, strict=False) if kind in group)
 
 
 def _columns(rows: Sequence[Row]) -> "dict[int, array[float]]":
