@@ -523,4 +523,4 @@ if __name__ == "__main__":
     parser.add_argument("--logs", type=Path)
     parser.add_argument("--data", type=Path, help="a folder on the disk to measure")
     parser.add_argument("--only", nargs="*", choices=["ingest", "writers", "metrics", "logs"])
-    asyncio.run(main(parser.parse_args()))
+    asyncio.run(main(parser.parse_known_args()[0]))

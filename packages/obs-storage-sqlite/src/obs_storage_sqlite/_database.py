@@ -13,7 +13,7 @@ from obs_core import StorageError
 from ._connection import PATIENCE, connect, is_damage, is_full, look_over, retried
 from ._files import beside, create_private, identity, set_aside, shared_file_system
 from ._forks import inside_sqlite, watch
-from ._gate import Gate
+from ._gate import Gate, pause
 from ._migration import upgrade_step
 from ._reserve import Reserve
 from ._schema import VERSION, drop_oldest
@@ -76,7 +76,7 @@ class Database:
         ((free,),) = self.select("PRAGMA freelist_count")
         if free <= keep_free:
             return False
-        pages = min(free - keep_free, 500)
+        pages = min(free - keep_free, 256)
         self.transaction(
             lambda connection: connection.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
         )
@@ -85,7 +85,8 @@ class Database:
     def give_back(self) -> None:
         """All that `reclaim` can, step by step."""
         while self.reclaim():
-            pass
+            # Whoever waits at the gate sleeps between two looks: let one of them have it.
+            pause()
         self.checkpoint()
 
     def checkpoint(self) -> None:
@@ -217,6 +218,7 @@ class Database:
             self._connection.close()
         create_private(self.path)
         self._connection = self._open()
+        self._upgrade()
 
 
 def _looked_over(connection: sqlite3.Connection) -> sqlite3.Connection:

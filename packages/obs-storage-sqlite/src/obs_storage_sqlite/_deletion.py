@@ -10,6 +10,7 @@ from obs_core import LEVELS, StorageError
 
 from ._database import Database
 from ._flushes import FlushView, count_levels
+from ._gate import pause
 from ._headers import COLUMNS, Header, bitmap, column_of, header
 from ._looking import view
 from ._paging import Stored
@@ -53,6 +54,7 @@ def delete(database: Database, selection: Selection) -> int:
                 break
             count, after = database.transaction(_stepper(table, selection, after))
             deleted += count
+            pause()
     return deleted
 
 

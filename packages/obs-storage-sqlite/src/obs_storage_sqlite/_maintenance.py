@@ -13,6 +13,14 @@ async def maintain(resource: Resource) -> bool:
 
     What takes long is done in a thread of its own: the one that writes is free meanwhile.
     """
+    try:
+        return await _step(resource)
+    except RuntimeError:
+        # While the interpreter ends no thread is to be had: it is left to the next start.
+        return False
+
+
+async def _step(resource: Resource) -> bool:
     plan = await resource.run(logs.plan_seal) or await resource.run(logs.plan_compact)
     if plan is not None:
         merged = await asyncio.to_thread(logs.merge, plan)

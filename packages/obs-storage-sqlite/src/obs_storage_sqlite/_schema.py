@@ -38,6 +38,8 @@ COMMON: Final = (
 SINCE_2: Final = (
     f"CREATE TABLE head ({_HEADER}, raw INTEGER NOT NULL, checksum INTEGER NOT NULL, data BLOB NOT NULL)",
     f"CREATE TABLE blocks ({_HEADER})",
+    # Few have one, and each second it is asked which: those that may be rewritten.
+    "CREATE INDEX blocks_gone ON blocks (id) WHERE gone IS NOT NULL",
     "CREATE TABLE parts (id INTEGER PRIMARY KEY, checksum INTEGER NOT NULL, data BLOB NOT NULL)",
     """CREATE TABLE points (
         id INTEGER PRIMARY KEY,
