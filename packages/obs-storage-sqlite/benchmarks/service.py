@@ -81,10 +81,11 @@ def main(options: argparse.Namespace) -> None:
         path = folder / "obs.db"
         bytes_, cpu = run(path, 100 / WORKERS, options.seconds)
         count, size = asyncio.run(kept(path))
+        print(f"100 entries/s, {options.seconds:.0f} s: {count:,} entries, {size / 1e6:.2f} MB kept;")
         print(
-            f"100 entries/s, {options.seconds:.0f} s: {bytes_ / 1e6:.1f} MB written for {count:,} entries"
-            f" of {size / 1e6:.2f} MB: {bytes_ / size:.1f} times what is kept (budget 15, over 10 minutes); CPU {100 * cpu:.1f} % of a core"
+            f"  {bytes_ / 1e6:.1f} MB written, {bytes_ / size:.1f} times as much (budget 15, over 10 minutes);"
         )
+        print(f"  CPU {100 * cpu:.1f} % of a core")
         bytes_, cpu = run(path, 0.0, options.idle)
         print(
             f"idle: {bytes_ / 1e3 * 60 / options.idle:.0f} kB written in a minute (budget 300);"
