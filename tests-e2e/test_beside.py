@@ -124,11 +124,11 @@ def test_two_services_on_one_database_are_told_apart(start):
 def test_no_file_of_a_dead_worker_stays(start):
     case = Case("gthread", "max-requests", "sqlite")
     service = case.start(start)
-    for number in range(250):
+    for number in range(150):
         service.get(f"/place/{number}")
     live = start.data / "obs.db-live"
     until(lambda: len(list(live.glob("*.live"))) <= 5, "files of dead workers are folded", 60)
-    assert until(lambda: sum(plans(service).values()) == 250, "all is counted", 10)
+    assert until(lambda: sum(plans(service).values()) == 150, "all is counted", 10)
     service.server.stop()
     second = Case("gthread", "", "sqlite").start(start)
     second.get("/place/1")

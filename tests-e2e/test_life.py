@@ -5,12 +5,14 @@ import signal
 import pytest
 
 from harness import until
-from harness.examples import ALL
+from harness.examples import ALL, DJANGO_ASGI, DJANGO_SYNC, FASTAPI
 
-pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.parametrize("example", ALL, ids=lambda example: example.name),
-]
+pytestmark = pytest.mark.e2e
+every_example = pytest.mark.parametrize("example", ALL, ids=lambda example: example.name)
+# A restart takes Prometheus some seconds to see: an example of each interface will do.
+some_examples = pytest.mark.parametrize(
+    "example", [FASTAPI, DJANGO_ASGI, DJANGO_SYNC], ids=lambda example: example.name
+)
 COUNT = "http_server_request_duration_seconds_count"
 
 
@@ -24,6 +26,7 @@ def ask(service, example, numbers):
         assert service.get(example.path(number)).status_code == 200
 
 
+@some_examples
 def test_a_real_prometheus_sees_what_was_sent_and_a_restart_as_a_reset(start, example):
     first = start.example(example)
     expression = f'{COUNT}{{http_route="{example.route}",http_response_status_code="200"}}'
@@ -45,6 +48,7 @@ def test_a_real_prometheus_sees_what_was_sent_and_a_restart_as_a_reset(start, ex
     assert 2 + 3 <= prometheus.value(f"increase({expression}[2m])") < 10
 
 
+@every_example
 @pytest.mark.parametrize("end", ["SIGTERM", "ctrl-C"])
 def test_nothing_that_was_logged_is_lost_at_the_end(start, example, end):
     first = start.example(example)
@@ -56,6 +60,7 @@ def test_nothing_that_was_logged_is_lost_at_the_end(start, example, end):
     assert numbers(start.example(example), example) == list(range(20))
 
 
+@every_example
 def test_kill_9_loses_at_most_a_flush_interval(start, example):
     first = start.example(example)
     ask(first, example, [1])

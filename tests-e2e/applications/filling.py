@@ -25,5 +25,5 @@ with runtime:
         if number % 1000 == 0:
             runtime.flush(60)
             print(number, flush=True)
-            if number * ENTRY > 3 * MAX_BYTES:
+            if number * ENTRY > 2 * MAX_BYTES:
                 time.sleep(1)

@@ -76,9 +76,13 @@ class Load:
 
 
 class Scraper:
-    """Scrapes without pause while it is entered, and notes every total that went down between two scrapes."""
+    """Scrapes without pause while it is entered, and notes every total that went down between two scrapes.
 
-    def __init__(self, service: Service) -> None:
+    Totals whose name is in `ignore` are not looked at.
+    """
+
+    def __init__(self, service: Service, ignore: tuple[str, ...] = ()) -> None:
+        self._ignore = ignore
         self.scrapes = 0
         self.failed = 0
         self.fell: list[str] = []
@@ -112,7 +116,7 @@ class Scraper:
         self.fell += [
             f"{key}: {value} to {totals.get(key)}"
             for key, value in self._last.items()
-            if totals.get(key, -1.0) < value
+            if totals.get(key, -1.0) < value and not key.startswith(self._ignore or "\n")
         ]
         self._last = totals
 
