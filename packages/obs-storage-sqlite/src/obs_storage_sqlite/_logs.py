@@ -63,6 +63,8 @@ class SQLiteLogs:
                 if left == 0:
                     return
             place = page.place
+            if query.progress is not None and place is not None and not pager.finished:
+                query.progress(cursor_text(generation, place))
 
     async def delete_before(self, timestamp: float, *, level: str | None = None) -> int:
         return await self._delete(Selection(before=timestamp, level=level))
