@@ -108,6 +108,16 @@ def test_a_file_that_was_removed_is_made_again(folder):
     assert total(other) == 3
 
 
+def test_a_file_that_was_cut_off_is_made_again(folder):
+    board, other = Board(folder), Board(folder)
+    board.publish(counter(1.0))
+    os.truncate(live_files(folder)[0], 100)
+    with pytest.raises(BoardError):
+        other.collect()
+    board.publish(counter(1.0))
+    assert total(other) == 1
+
+
 def test_a_worker_with_a_file_of_a_newer_format_is_left_out_and_counted(folder):
     board, newer = Board(folder), Board(folder)
     board.publish(counter(1.0))

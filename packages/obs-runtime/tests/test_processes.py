@@ -294,3 +294,57 @@ print(sum(ref() is not None for ref in kept), type(signal.getsignal(signal.SIGTE
     )
     # One handler for the process, on what was there before.
     assert done.stdout == "0 Handlers\n"
+
+
+def test_a_worker_that_knows_nothing_of_the_others_says_so(tmp_path):
+    (tmp_path / "service.py").write_text(
+        """
+import multiprocessing, time
+from obs_core import MemoryStorage
+from obs_runtime import EmbeddedRuntime
+def serve():
+    with EmbeddedRuntime(MemoryStorage()) as runtime:
+        runtime.flush()
+        time.sleep(0.2)
+if __name__ == "__main__":
+    serve()
+    for _ in range(2):
+        worker = multiprocessing.get_context("spawn").Process(target=serve)
+        worker.start()
+        worker.join()
+"""
+    )
+    done = subprocess.run(
+        [sys.executable, "service.py"], cwd=tmp_path, check=True, timeout=60, capture_output=True, text=True
+    )
+    # One line of each worker, none of a process that has no others.
+    assert done.stderr.count("board= folder") == len(done.stderr.splitlines()) == 2
+
+
+def test_streams_are_told_of_the_end_while_a_write_hangs():
+    code = """
+import asyncio
+from obs_core import MemoryStorage
+class Hanging(MemoryStorage):
+    async def hang(self, entries):
+        await asyncio.Event().wait()
+storage = Hanging()
+storage.logs.write = storage.hang
+signal.signal(signal.SIGTERM, lambda *_: None)
+runtime = EmbeddedRuntime(storage)
+runtime.start()
+runtime.on_stopping(lambda: print("stopping", flush=True))
+logging.getLogger("shop").error("never")
+time.sleep(0.5)
+os.kill(os.getpid(), signal.SIGTERM)
+time.sleep(0.5)
+os._exit(0)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", HEAD.partition("runtime = ")[0] + code],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout == "stopping\n"

@@ -99,6 +99,80 @@ def test_an_error_is_stored_long_before_the_interval_is_over():
         assert messages(storage) == ["failed"]
 
 
+def test_two_runtimes_one_after_the_other_may_have_one_registry():
+    registry = Registry()
+    for _ in range(2):
+        with EmbeddedRuntime(MemoryStorage(), registry=registry, signals=False) as runtime:
+            assert exposed(runtime)["obs_workers"] == 1
+
+
+def test_entries_that_no_storage_takes_do_not_keep_others_back(capfd):
+    class Picky(MemoryStorage):
+        """Real, but refuses a batch that has a certain entry in it."""
+
+        async def refuse(self, entries: list[LogEntry]) -> None:
+            if any(entry.message == "poison" for entry in entries):
+                raise ValueError("cannot be stored")
+            await self.take(entries)
+
+    storage = Picky()
+    storage.take, storage.logs.write = storage.logs.write, storage.refuse
+    with EmbeddedRuntime(storage, signals=False, flush_interval=60) as runtime:
+        for text in ("before", "poison", "after"):
+            runtime.logger("shop").info(text)
+        runtime.flush()
+        assert messages(storage) == ["before", "after"]
+        assert exposed(runtime)['obs_log_entries_dropped_total{reason="refused"}'] == 1
+
+
+def test_what_is_dropped_while_nothing_can_be_stored_is_counted_so(capfd):
+    class Full(MemoryStorage):
+        """Real, but without room."""
+
+        async def refuse(self, entries: list[LogEntry]) -> None:
+            raise StorageError("no room")
+
+    storage = Full()
+    storage.logs.write = storage.refuse
+    with EmbeddedRuntime(storage, signals=False, flush_interval=60) as runtime:
+        runtime.handler.queue.max_entries = 10
+        runtime.logger("shop").info("kept")
+        with pytest.raises(ObsError):
+            runtime.flush()
+        for number in range(100):
+            runtime.logger("shop").info(str(number))
+        seen = exposed(runtime)
+        assert seen["obs_storage_degraded"] == 1
+        assert seen['obs_log_entries_dropped_total{reason="storage"}'] == 90
+        assert seen['obs_log_entries_dropped_total{reason="queue_full"}'] == 0
+
+
+def test_a_storage_that_hangs_keeps_neither_metrics_nor_the_end_back(tmp_path):
+    class Hanging(MemoryStorage):
+        """Real, but a write never ends."""
+
+        async def hang(self, entries: list[LogEntry]) -> None:
+            await asyncio.Event().wait()
+
+    storage = Hanging()
+    storage.logs.write = storage.hang
+    told = []
+    runtime = EmbeddedRuntime(storage, board=tmp_path / "live", signals=False)
+    other = EmbeddedRuntime(MemoryStorage(), board=tmp_path / "live", signals=False)
+    with other:
+        runtime.start()
+        runtime.on_stopping(lambda: told.append("stopping"))
+        runtime.logger("shop").error("never")
+        orders = runtime.registry.counter("orders", "Orders.")
+        for total in (1.0, 2.0):
+            orders.inc()
+            assert eventually(lambda total=total: exposed(other).get("orders_total") == total)
+        began = time.monotonic()
+        runtime.stop()
+        assert told == ["stopping"]
+        assert time.monotonic() - began < 10
+
+
 def test_two_runtimes_that_run_at_once_on_one_registry_are_an_error():
     registry = Registry()
     first = EmbeddedRuntime(MemoryStorage(), registry=registry, signals=False)
@@ -145,6 +219,7 @@ def test_a_write_that_failed_is_tried_again_and_nothing_is_lost(capfd):
     storage = Failing()
     storage.write, storage.logs.write = storage.logs.write, storage.fail_once
     with EmbeddedRuntime(storage, signals=False, flush_interval=60) as runtime:
+        runtime.flush()
         runtime.logger("shop").info("a")
         with pytest.raises(ObsError):
             runtime.flush()
@@ -256,6 +331,27 @@ def test_the_bound_on_series_is_that_of_the_whole_service(tmp_path):
         assert seen['orders_total{user="_overflow"}'] == 2
         assert seen['obs_series_dropped_total{metric="orders"}'] == 2
         assert len([key for key in seen if key.startswith("orders_total")]) == 2001
+
+
+def test_the_bound_on_series_holds_where_nobody_asks_for_metrics(tmp_path):
+    options = {"board": tmp_path / "board", "signals": False, "process_metrics": False}
+    with (
+        EmbeddedRuntime(MemoryStorage(), **options) as first,
+        EmbeddedRuntime(MemoryStorage(), **options) as second,
+    ):
+        for runtime, users in ((first, range(1500)), (second, range(1500, 2001))):
+            for user in users:
+                runtime.registry.counter("orders", "Orders.", labels=("user",)).labels(user).inc()
+            first.collect()
+        orders = second.registry.counter("orders", "Orders.", labels=("user",))
+
+        users = iter(range(3000, 10_000))
+
+        def is_held() -> bool:
+            orders.labels(next(users)).inc()
+            return "_overflow" in str(second.registry.collect())
+
+        assert eventually(is_held)
 
 
 def test_the_names_of_secrets_are_an_option(storage):

@@ -18,7 +18,7 @@ _HURRY: Final = 0.02
 _GATHER: Final = 0.02
 _SECOND: Final = 1.0
 _SHOW_HURRY: Final = 0.2
-# Forks often come in series: after one, nothing is opened for so long that the next would have to close again.
+# In a series of forks nothing is opened for so long, as the next would have to close it again.
 _SETTLE: Final = 0.05
 # A storage in the middle of its work must not be inherited, unless it seems to hang.
 _LONGER: Final = 0.5
@@ -58,10 +58,18 @@ class Bell:
     def __init__(self) -> None:
         self._asked: SimpleQueue[Answer] = SimpleQueue()
         self._ring: Callable[[], None] = _silent
+        self._rung = False
         self.written = 0.0
 
     def ring(self) -> None:
-        self._ring()
+        """Wake it soon. Once is enough for all until it has woken: an ERROR costs next to nothing."""
+        if not self._rung:
+            self._rung = True
+            self._ring()
+
+    def heard(self) -> None:
+        """It is awake, and sees all that came before."""
+        self._rung = False
 
     def ask(self) -> Answer:
         """Ask for a pass; the answer, whether all was stored, comes into a queue of its own.
@@ -70,7 +78,7 @@ class Bell:
         """
         answer: Answer = SimpleQueue()
         self._asked.put(answer)
-        self._ring()
+        self.ring()
         return answer
 
     @property
@@ -79,6 +87,7 @@ class Bell:
 
     def answer_to(self, ring: Callable[[], None]) -> None:
         self._ring = ring
+        self._rung = False
 
     def asked(self) -> list[Answer]:
         answers = []
@@ -95,17 +104,27 @@ class Background:
     One that follows another, which had to stop for a fork, begins once that has ended.
     """
 
-    def __init__(self, work: Work, bell: Bell, interval: float, after: "Background | None" = None) -> None:
+    def __init__(
+        self,
+        work: Work,
+        bell: Bell,
+        interval: float,
+        *,
+        after: "Background | None" = None,
+        settle: bool = False,
+    ) -> None:
         self._work = work
         self._bell = bell
         self._interval = interval
         self._after = after
+        self._settle = settle
         self._lock = threading.Lock()
         self._ending = False
         self._pausing = False
         self._left = False
         self._hurried = False
         self._since = 0.0
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="obs-background", daemon=True)
 
     def start(self) -> None:
@@ -115,6 +134,11 @@ class Background:
         """The process begins to stop; safe in signal handlers."""
         self._hurried = True
         self._bell.ring()
+        loop = self._loop
+        if loop is not None:
+            # Streams end even while a write hangs.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(self._work.begin_to_stop)
 
     def stop(self, timeout: float) -> bool:
         """End after a last pass; whether it ended in time."""
@@ -156,14 +180,13 @@ class Background:
         loop, woken = asyncio.get_running_loop(), asyncio.Event()
 
         def ring() -> None:
-            try:
+            with suppress(RuntimeError):  # closed meanwhile: who asks waits for the next background
                 loop.call_soon_threadsafe(woken.set)
-            except RuntimeError:  # closed meanwhile: who asks waits for the next background
-                return
 
         self._bell.answer_to(ring)
-        if self._after is not None and not self._bell.waited_for:
-            self._after = None
+        self._loop = loop
+        self._after = None
+        if self._settle and not self._bell.waited_for:
             with suppress(TimeoutError):
                 await asyncio.wait_for(woken.wait(), _SETTLE)
         ended = asyncio.Event()
@@ -213,6 +236,7 @@ class Background:
             return False
         if not (self._ending or self._hurried or self._bell.waited_for):
             await asyncio.sleep(_GATHER)
+        self._bell.heard()
         woken.clear()
         return True
 

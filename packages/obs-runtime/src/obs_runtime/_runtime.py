@@ -27,6 +27,7 @@ from ._work import Metrics, RuntimeWork
 _STOP: Final = 2.0
 _LAST: Final = 1.8
 _FORK: Final = 0.05
+_SERIES: Final = 1.0
 _running: "weakref.WeakKeyDictionary[Registry, weakref.ref[EmbeddedRuntime]]" = weakref.WeakKeyDictionary()
 
 
@@ -87,6 +88,7 @@ class EmbeddedRuntime:
         )
         self._lock = threading.RLock()
         self._forking: set[int] = set()
+        self._forked = 0.0
         self._bell = Bell()
         self._background: Background | None = None
         self._last: Background | None = None
@@ -176,7 +178,8 @@ class EmbeddedRuntime:
     def after_fork_in_parent(self) -> None:
         """Go on."""
         if self._background is not None and not self._background.resume():
-            self._begin()
+            self._begin(settle=time.monotonic() - self._forked < _SERIES)
+        self._forked = time.monotonic()
         if threading.get_ident() in self._forking:
             self._forking.discard(threading.get_ident())
             self._lock.release()
@@ -221,9 +224,9 @@ class EmbeddedRuntime:
         # Absolute, since a host may change its folder later.
         return Board(Path(board).absolute(), service=service, on_conflict=self._status.conflict)
 
-    def _begin(self) -> None:
+    def _begin(self, *, settle: bool = False) -> None:
         """Start a background, behind the one before where that still has something to finish."""
-        self._background = Background(self._work, self._bell, self._interval, self._last)
+        self._background = Background(self._work, self._bell, self._interval, after=self._last, settle=settle)
         self._last = self._background
         self._background.start()
 

@@ -1,6 +1,7 @@
 """What the background does, apart from the thread and its waiting; nothing of it raises."""
 
 import logging
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -12,11 +13,14 @@ from ._background import Work
 from ._board._errors import BoardError
 from ._board.alone import Alone
 from ._board.board import Board
+from ._board.run import own_run
 from ._status import Status
 from ._steps import Steps
 from ._stopping import Stopping
 
 _BUSY: Final = 0.5
+# From so many series on a metric may come to its bound (2,000 in the service) within a second.
+_MANY: Final = 500
 
 
 class Metrics:
@@ -26,6 +30,7 @@ class Metrics:
         self._registry = registry
         self._status = status
         self.workers = workers
+        self._crowded = False
         self._lock = threading.RLock()
 
     def own(self) -> list[MetricFamily]:
@@ -39,7 +44,9 @@ class Metrics:
         if not self._lock.acquire(timeout=timeout):
             raise TimeoutError("another thread is publishing")
         try:
-            self.workers.publish(self.own())
+            families = self.own()
+            self._crowded = any(len(family.keys) >= _MANY for family in families)
+            self.workers.publish(families)
         finally:
             self._lock.release()
 
@@ -58,6 +65,11 @@ class Metrics:
         families = self.workers.collect()
         self._registry.hold_to(families)
         return families
+
+    def hold(self) -> None:
+        """Let the bounds on series be those of the whole service also where nobody asks this worker for metrics."""
+        if self._crowded and isinstance(self.workers, Board):
+            self._registry.hold_to(self.workers.collect())
 
     def after_fork_in_child(self) -> None:
         self._lock = threading.RLock()
@@ -90,6 +102,7 @@ class RuntimeWork:
         self._log_level = log_level
         self._clock, self._monotonic = clock, monotonic
         self._opened = False
+        self._said = False
 
     async def write(self, *, urgent: bool, enough: Callable[[], bool]) -> bool:
         """One pass over the queue. What could not be opened is tried again."""
@@ -136,13 +149,23 @@ class RuntimeWork:
         """What is done each second."""
         self.publish()
         try:
+            self._say_if_alone()
             self.capture()
             self._status.attribute_drops()
+            self._metrics.hold()
             workers = self._metrics.workers
             if isinstance(workers, Board) and self._holds_lease():
                 workers.fold()
         except Exception as error:  # it is tried again, and until then the dead are counted as they are
             self._status.report("fold", error)
+
+    def _say_if_alone(self) -> None:
+        """One line, where a server has workers that do not know of each other."""
+        if not self._said and isinstance(self._metrics.workers, Alone) and own_run() is not None:
+            sys.stderr.write(
+                "obs: metrics are those of this process alone: for all workers, give EmbeddedRuntime a board= folder\n"
+            )
+        self._said = True
 
     def capture(self) -> None:
         """Be on the root logger, also after a dictConfig; its level is set only where nobody has set one."""

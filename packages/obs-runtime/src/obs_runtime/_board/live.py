@@ -64,11 +64,12 @@ class LiveFile:
         return self._room.holds(values, extra, keys)
 
     def in_place(self) -> bool:
-        """Whether the file is still the one that others read."""
+        """Whether the file is still the one that others read, and whole."""
         try:
-            return self.path.lstat().st_ino == self._inode
+            status = self.path.lstat()
         except FileNotFoundError:
             return False
+        return status.st_ino == self._inode and status.st_size >= self._room.size
 
     def publish(self, keys: bytes, values: "array[float]", extra: bytes) -> None:
         """Add keys, and show these values from now on. Raises `OSError`; then what was shown before stands."""
