@@ -18,7 +18,7 @@ from obs_runtime._board._errors import BoardError, DamagedError, UnknownFormatEr
 from obs_runtime._board.board import Board
 from obs_runtime._board.locks import Lease, Opened
 from obs_runtime._board.retired import Retired, encode
-from obs_runtime._board.run import is_alive, own_run
+from obs_runtime._board.run import _is_fork_of, is_alive, own_run
 
 pytestmark = pytest.mark.integration
 
@@ -252,6 +252,37 @@ def test_one_holds_the_lease_until_it_lets_go(folder):
     assert not second.hold()
     first.let_go()
     assert second.hold()
+
+
+def test_a_lease_whose_file_was_removed_is_held_by_one(folder):
+    folder.mkdir()
+    first, second = Lease(folder / "lease"), Lease(folder / "lease")
+    assert first.hold()
+    (folder / "lease").unlink()
+    assert second.hold()
+    assert not first.hold()
+
+
+def test_a_file_of_another_kind_is_left_out_and_counted(folder):
+    board = Board(folder)
+    board.publish(counter(1.0))
+    (folder / "foreign.live").write_text("something else")
+    assert (total(board), value(board, "obs_workers_left_out")) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("own", "parent", "expected"),
+    [
+        ("gunicorn: worker [shop]", "gunicorn: master [shop]", True),
+        ("python\0app.py\0", "python\0app.py\0", True),
+        ("python\0app.py\0", "supervisord\0", False),
+        ("python\0a:b\0", "python\0a:c\0", False),
+        ("celery: worker", "gunicorn: master", False),
+    ],
+)
+def test_a_fork_is_known_whatever_its_title(own, parent, expected, monkeypatch):
+    monkeypatch.setattr("obs_runtime._board.run._command", lambda pid: own if pid == os.getpid() else parent)
+    assert _is_fork_of(1) is expected
 
 
 def test_totals_begin_from_zero_when_nobody_lives_and_no_run_goes_on(folder, monkeypatch):

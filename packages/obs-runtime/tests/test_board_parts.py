@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from obs_core import Exemplar, MetricFamily, MetricMetadata
+from obs_core.encoders import series_key
 from obs_runtime._board import format as live_format
 from obs_runtime._board import retired
 from obs_runtime._board._errors import DamagedError, UnknownFormatError
@@ -161,6 +162,21 @@ def test_what_goes_along_comes_back():
     assert decode_extra(b"") == ({}, {})
 
 
+def test_a_label_that_looks_like_a_bound_is_none():
+    def histogram(bounds: list[str], who: str) -> MetricFamily:
+        keys = [series_key("d_bucket", {"who": who, "le": bound}) for bound in bounds]
+        keys += [series_key("d_sum", {"who": who}), series_key("d_count", {"who": who})]
+        return family("d", dict.fromkeys(keys, 1.0), "histogram")
+
+    past = Retired()
+    odd = published([histogram(["0.1", "+Inf"], "x,le=")], "odd")
+    usual = published([histogram(["0.1", "+Inf"], "y")], "usual")
+    assert len(merged(odd, usual)) == 8
+    for one in (odd, usual):
+        past.fold(one, 0.0)
+    assert merged(past.published()) == merged(odd, usual)
+
+
 @pytest.mark.parametrize(
     ("key", "expected"),
     [
@@ -169,6 +185,7 @@ def test_what_goes_along_comes_back():
         ('a{service="own"}', 'a{service="x",exported_service="own"}'),
         ('a{q="1",service="own"}', 'a{service="x",q="1",exported_service="own"}'),
         ('a{q=",service=\\"z"}', 'a{service="x",q=",service=\\"z"}'),
+        ('a{q="z,service="}', 'a{service="x",q="z,service="}'),
     ],
 )
 def test_a_label_is_added_in_front(key, expected):

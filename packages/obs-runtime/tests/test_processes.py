@@ -63,7 +63,9 @@ def test_what_was_logged_last_is_stored_when_the_process_ends(tmp_path, end, sta
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGQUIT])
 def test_a_signal_with_its_default_action_still_ends_the_process_after_the_last_write(tmp_path, number):
-    process = run("log.warning('last'); print('ready', flush=True); time.sleep(60)", tmp_path / "obs.db")
+    process = run(
+        "log.warning('last'); print('ready', flush=True)\nwhile True: time.sleep(0.05)", tmp_path / "obs.db"
+    )
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     began = time.monotonic()
@@ -79,7 +81,7 @@ def test_a_handler_that_was_there_before_is_called(tmp_path):
 runtime.stop()
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
 runtime.start()
-log.warning('last'); print('ready', flush=True); time.sleep(60)
+log.warning('last'); print('ready', flush=True)\nwhile True: time.sleep(0.05)
 """
     process = run(code, tmp_path / "obs.db")
     assert process.stdout is not None
@@ -107,7 +109,9 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_ctrl_c_is_pythons_own_and_loses_nothing(tmp_path):
-    process = run("log.warning('last'); print('ready', flush=True); time.sleep(60)", tmp_path / "obs.db")
+    process = run(
+        "log.warning('last'); print('ready', flush=True)\nwhile True: time.sleep(0.05)", tmp_path / "obs.db"
+    )
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGINT)
@@ -348,3 +352,46 @@ os._exit(0)
         timeout=60,
     )
     assert done.stdout == "stopping\n"
+
+
+def test_a_handler_that_c_has_set_is_left_alone():
+    code = """
+import faulthandler
+faulthandler.register(signal.SIGQUIT, file=open(os.devnull, "w"))
+from obs_core import MemoryStorage
+runtime = EmbeddedRuntime(MemoryStorage())
+runtime.start()
+os.kill(os.getpid(), signal.SIGQUIT)
+time.sleep(0.2)
+print("alive", flush=True)
+os._exit(0)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", HEAD.partition("runtime = ")[0] + code],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.stdout == "alive\n"
+
+
+def test_gauges_that_were_set_before_anybody_showed_them_are_the_childs(tmp_path):
+    code = """
+size = runtime.registry.gauge("pool_size", "Connections.")
+def child(expected):
+    pid = os.fork()
+    if pid == 0:
+        print(size.values()[0] == expected, flush=True)
+        os._exit(0)
+    os.waitpid(pid, 0)
+from obs_core import MemoryStorage
+other = EmbeddedRuntime(MemoryStorage())
+size = other.registry.gauge("pool_size", "Connections.")
+size.set(7)
+child(7.0)
+other.collect()
+child(0.0)
+"""
+    status, output, _ = finish(run(code, tmp_path / "obs.db"))
+    assert (status, output) == (0, "True\nTrue")

@@ -1,6 +1,7 @@
 import asyncio
 import logging
 import os
+import threading
 import time
 
 import pytest
@@ -16,6 +17,7 @@ from obs_core import (
     RetentionPolicy,
     StorageError,
 )
+from obs_core.encoders import parse_series_key
 from obs_runtime import EmbeddedRuntime
 from obs_storage_sqlite import SQLiteStorage
 
@@ -360,3 +362,103 @@ def test_the_names_of_secrets_are_an_option(storage):
         runtime.logger("shop").info("password", password="x")
         runtime.flush()
         assert [entry.attributes for entry in entries(storage)] == [{"iban": "***"}, {"password": "x"}]
+
+
+def test_counts_of_two_runtimes_one_after_the_other_are_not_doubled(tmp_path):
+    registry = Registry()
+    orders = registry.counter("orders", "Orders.")
+    with EmbeddedRuntime(MemoryStorage(), board=tmp_path / "live", signals=False) as witness:
+        for expected in (5, 10, 15):
+            with EmbeddedRuntime(
+                MemoryStorage(), board=tmp_path / "live", registry=registry, signals=False
+            ) as runtime:
+                orders.inc(3)
+                assert exposed(runtime)["orders_total"] == expected - 2
+            orders.inc(2)
+        assert exposed(witness)["orders_total"] == 13
+        assert eventually(lambda: exposed(witness)["obs_workers"] == 2)
+
+
+def test_a_flush_ends_while_others_go_on_logging():
+    storage = MemoryStorage()
+    done = threading.Event()
+    with EmbeddedRuntime(storage, signals=False, flush_interval=60) as runtime:
+        log = runtime.logger("shop")
+
+        def emit() -> None:
+            while not done.is_set():
+                log.info("more")
+
+        thread = threading.Thread(target=emit)
+        thread.start()
+        try:
+            for number in range(5):
+                log.info(f"mine {number}")
+                runtime.flush()
+        finally:
+            done.set()
+            thread.join()
+        assert {f"mine {number}" for number in range(5)} <= set(messages(storage))
+
+
+def test_what_nobody_thought_of_does_not_end_the_background(capfd):
+    storage = MemoryStorage()
+    failures = iter([True])
+
+    def odd(entry: LogEntry) -> LogEntry:
+        if next(failures, False):
+            raise RuntimeError("odd")
+        return entry
+
+    with EmbeddedRuntime(storage, signals=False, flush_interval=60) as runtime:
+        runtime.flush()
+        runtime.handler._redact = odd
+        runtime.logger("shop").info("first")
+        with pytest.raises(ObsError):
+            runtime.flush()
+        runtime.logger("shop").info("second")
+        runtime.flush()
+        assert messages(storage) == ["second"]
+        assert exposed(runtime)['obs_log_entries_dropped_total{reason="refused"}'] == 1
+        assert runtime._background.alive
+    assert "odd" in capfd.readouterr().err
+
+
+def test_a_background_that_ended_by_itself_is_begun_again(monkeypatch):
+    monkeypatch.setattr(threading, "excepthook", lambda _given: None)
+    storage = MemoryStorage()
+
+    async def broken(**_given: object) -> bool:
+        raise SystemExit
+
+    with EmbeddedRuntime(storage, signals=False, flush_interval=60) as runtime:
+        runtime._work.write, right = broken, runtime._work.write
+        with pytest.raises(ObsError):
+            runtime.flush(1)
+        runtime._work.write = right
+        assert eventually(lambda: not runtime._background.alive)
+        runtime.start()
+        runtime.logger("shop").info("again")
+        runtime.flush()
+        assert messages(storage) == ["again"]
+
+
+def test_drops_are_not_moved_from_one_reason_to_another(capfd):
+    runtime = EmbeddedRuntime(MemoryStorage(), signals=False)
+    runtime.handler.queue.max_entries = 1
+    for number in range(3):
+        runtime.logger("shop").info(str(number))
+    before = exposed(runtime)['obs_log_entries_dropped_total{reason="queue_full"}']
+    runtime._status.degraded.set(1)
+    runtime.logger("shop").info("more")
+    after = exposed(runtime)
+    assert before == after['obs_log_entries_dropped_total{reason="queue_full"}'] == 2
+    assert after['obs_log_entries_dropped_total{reason="storage"}'] == 1
+
+
+def test_a_service_with_any_name_forges_nothing(tmp_path):
+    runtime = EmbeddedRuntime(MemoryStorage(), service='a"} 1\nfake 999\n', signals=False)
+    runtime.registry.counter("orders", "Orders.").inc()
+    (key,) = [key for key in exposed(runtime) if key.startswith("orders_total")]
+    assert parse_series_key(key) == ("orders_total", {"service": 'a"} 1\nfake 999\n'})
+    assert "\n" not in key

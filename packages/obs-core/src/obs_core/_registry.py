@@ -150,12 +150,16 @@ class Registry:
                 if family.aggregate != "per_worker" and family.metadata.name in shown:
                     family.hold_to(shown[family.metadata.name])
 
-    def reset(self) -> None:
-        """Set every instrument to zero, as a forked child does: its parent goes on counting them."""
+    def reset(self, *, gauges: bool = True) -> None:
+        """Set every instrument to zero, as a forked child does: its parent goes on counting them.
+
+        Without `gauges` these stay: where the parent shows them to nobody, they are the child's to show.
+        """
         for registry in self._reachable():
             registry._lock = RLock()
             for family in list(registry._families.values()):
-                family.reset()
+                if gauges or family.metadata.kind != "gauge":
+                    family.reset()
 
     def _declare(
         self,

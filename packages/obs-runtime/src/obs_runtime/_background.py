@@ -15,6 +15,8 @@ Answer = SimpleQueue[bool]
 # After a signal there is a pass each 20 ms until the process ends: a busy worker serves on for seconds.
 _HURRY: Final = 0.02
 # ERROR entries are written within 100 ms of the first; what comes meanwhile goes along.
+# A host that lives on so long after a signal does not stop by it.
+_PATIENT: Final = 120.0
 _GATHER: Final = 0.02
 _SECOND: Final = 1.0
 _SHOW_HURRY: Final = 0.2
@@ -47,6 +49,9 @@ class Work(Protocol):
 
     def begin_to_stop(self) -> None:
         """The process begins to stop."""
+
+    def go_on(self) -> None:
+        """It did not stop after all."""
 
     def silence(self) -> AbstractContextManager[None]:
         """What this thread logs inside is not captured."""
@@ -123,6 +128,7 @@ class Background:
         self._pausing = False
         self._left = False
         self._hurried = False
+        self._until = 0.0
         self._since = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="obs-background", daemon=True)
@@ -130,9 +136,14 @@ class Background:
     def start(self) -> None:
         self._thread.start()
 
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
     def hurry(self) -> None:
         """The process begins to stop; safe in signal handlers."""
         self._hurried = True
+        self._until = monotonic() + _PATIENT
         self._bell.ring()
         loop = self._loop
         if loop is not None:
@@ -209,6 +220,9 @@ class Background:
             if self._leave():
                 return
             urgent = await self._wait(woken)
+            if self._hurried and monotonic() > self._until:
+                self._hurried = False
+                self._work.go_on()
             if self._hurried:
                 self._work.begin_to_stop()
 

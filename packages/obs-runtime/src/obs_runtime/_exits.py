@@ -11,6 +11,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from queue import Empty
 from time import monotonic
 from types import FrameType
@@ -90,11 +91,23 @@ def install() -> None:
         # runs there anyway.
         if previous is None or previous is signal.SIG_IGN or isinstance(previous, _Chained):
             continue
+        if previous is signal.SIG_DFL and _caught_by_c(number):
+            continue
         if number == signal.SIGINT and previous in (signal.default_int_handler, signal.SIG_DFL):
             continue
         # Where the interpreter is not the main one, or the server forbids it, there are the other hooks.
         with suppress(ValueError):
             signal.signal(number, _Chained(previous))
+
+
+def _caught_by_c(number: int) -> bool:
+    """Whether there is a handler that Python does not know of, as `faulthandler.register` sets one."""
+    try:
+        status = Path("/proc/self/status").read_text("ascii", "replace")
+    except OSError:
+        return False
+    caught = status.partition("SigCgt:")[2].split(maxsplit=1)
+    return bool(caught) and bool(int(caught[0], 16) >> (number - 1) & 1)
 
 
 def look_again() -> None:

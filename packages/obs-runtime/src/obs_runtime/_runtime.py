@@ -99,11 +99,15 @@ class EmbeddedRuntime:
 
     def start(self) -> None:
         """Begin to capture and to write. Raises `ConfigurationError` where another runtime runs on this registry."""
-        if self._background is not None and not _exits.due():
+        background = self._background
+        if background is not None and background.alive and not _exits.due():
             return
         with self._lock:
             _exits.install()
             if self._background is not None:
+                if not self._background.alive:
+                    # It must not end by itself; whatever it was, the service goes on.
+                    self._begin()
                 return
             other = _running.get(self.registry, lambda: None)()
             if other is not None and other is not self:
@@ -111,6 +115,7 @@ class EmbeddedRuntime:
                     "another runtime runs on this registry: stop it, or give each its own"
                 )
             _running[self.registry] = weakref.ref(self)
+            self._metrics.take_over()
             self.handler.closed = False
             self._work.stopping.again()
             self._begin()
@@ -123,8 +128,9 @@ class EmbeddedRuntime:
             if background is None:
                 return
             self._work.stopping.begin()
-            logging.getLogger().removeHandler(self.handler)
+            # Closed first, or the background puts it back.
             self.handler.closed = True
+            logging.getLogger().removeHandler(self.handler)
             background.stop(_STOP)
             _running.pop(self.registry, None)
 
@@ -226,9 +232,9 @@ class EmbeddedRuntime:
 
     def _begin(self, *, settle: bool = False) -> None:
         """Start a background, behind the one before where that still has something to finish."""
-        self._background = Background(self._work, self._bell, self._interval, after=self._last, settle=settle)
-        self._last = self._background
-        self._background.start()
+        background = Background(self._work, self._bell, self._interval, after=self._last, settle=settle)
+        background.start()
+        self._background = self._last = background
 
 
 if TYPE_CHECKING:

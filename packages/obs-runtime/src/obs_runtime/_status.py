@@ -1,6 +1,7 @@
 """What the runtime says of itself, as metrics like any other and as one line a minute to stderr."""
 
 import sys
+import threading
 import time
 from collections.abc import Callable
 
@@ -60,10 +61,7 @@ class Status:
 
     def attribute_drops(self) -> None:
         """Say of what the queue had no room for since the last call why that was."""
-        full = self._handler.queue.dropped()["queue_full"]
-        if self.degraded.values()[0]:
-            self._by_storage += full - self._seen
-        self._seen = full
+        self._dropped()
 
     def after_fork_in_child(self) -> None:
         """Count from zero: what was counted is the parent's."""
@@ -72,13 +70,18 @@ class Status:
         self._start_counting()
 
     def _start_counting(self) -> None:
+        self._lock = threading.Lock()
         self._created = time.time()
         self._seen = self._by_storage = 0
 
     def _dropped(self) -> dict[str, float]:
-        self.attribute_drops()
-        counts = self._handler.queue.dropped()
-        counts["queue_full"] -= self._by_storage
+        with self._lock:
+            counts = self._handler.queue.dropped()
+            full = counts["queue_full"]
+            if self.degraded.values()[0]:
+                self._by_storage += full - self._seen
+            self._seen = full
+            counts["queue_full"] -= self._by_storage
         return {**counts, "storage": self._by_storage, "refused": self.refused.values()[0]}
 
     def conflict(self, metric: str) -> None:

@@ -59,10 +59,16 @@ class Flush:
         """Write until the queue is empty or it is `enough`; False where something is left. `now` is monotonic."""
         if self.backs_off(now) and not urgent:
             return False
-        while self._kept or len(self._handler.queue):
-            self._kept = self._kept or self._handler.drain(self._limit())
+        # What comes meanwhile is for the next pass: else there may be no end.
+        left = max(self._handler.queue.entries, 0)
+        while self._kept or left > 0:
             begun = perf_counter()
             try:
+                if not self._kept:
+                    self._kept = self._drain(min(self._limit(), left))
+                    left -= len(self._kept)
+                if not self._kept:
+                    break
                 await self._write()
             except Exception as error:  # a failing step never kills the loop
                 self._status.report("write logs", error)
@@ -75,7 +81,7 @@ class Flush:
             self._status.degraded.set(0)
             if enough():
                 break
-        return not self._kept and not len(self._handler.queue)
+        return not self._kept and left <= 0
 
     def forget(self) -> None:
         """As a forked child does: its parent writes the batch."""
@@ -98,10 +104,18 @@ class Flush:
                 self._status.report("write logs", error)
             self._kept = self._kept[1:]
 
+    def _drain(self, limit: int) -> list[LogEntry]:
+        before = self._handler.queue.entries
+        try:
+            return self._handler.drain(limit)
+        except Exception:  # redaction that fails: the entries are gone, and must be counted
+            self._status.refused.inc(max(before - self._handler.queue.entries, 0))
+            raise
+
     def _limit(self) -> int:
         """How many entries make a batch: bounded in bytes too, since it is held beside the queue."""
         queue = self._handler.queue
-        average = queue.size // max(len(queue), 1)
+        average = queue.size // max(queue.entries, 1)
         return max(1, min(BATCH, BATCH_BYTES // max(average, 1)))
 
 

@@ -3,8 +3,10 @@
 import logging
 import sys
 import threading
+import time
+import weakref
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import TYPE_CHECKING, Final
 
 from obs_core import LogHandler, MetricFamily, Registry, Storage
@@ -21,6 +23,13 @@ from ._stopping import Stopping
 _BUSY: Final = 0.5
 # From so many series on a metric may come to its bound (2,000 in the service) within a second.
 _MANY: Final = 500
+_LOOK: Final = 5.0
+
+
+# Who showed a registry's counts last. The board is kept, so that the worker lives as long as its counts.
+_shown: "weakref.WeakKeyDictionary[Registry, tuple[weakref.ref[Metrics], Board]]" = (
+    weakref.WeakKeyDictionary()
+)
 
 
 class Metrics:
@@ -31,7 +40,24 @@ class Metrics:
         self._status = status
         self.workers = workers
         self._crowded = False
+        self._held = 0.0
         self._lock = threading.RLock()
+
+    def take_over(self) -> None:
+        """Be the one worker with these counts: a runtime before this one, on the same registry, shows them no more.
+
+        What it showed stays in the totals, so this one begins from zero.
+        """
+        known = _shown.get(self._registry)
+        if known is not None and known[1] is not self.workers and known[1].joined:
+            before, workers = known
+            if (metrics := before()) is not None:
+                with suppress(OSError, BoardError):
+                    metrics.publish()
+            workers.close()
+            self._registry.reset()
+        if isinstance(self.workers, Board):
+            _shown[self._registry] = weakref.ref(self), self.workers
 
     def own(self) -> list[MetricFamily]:
         """What this worker counts, and what the runtime says of itself; a name of the host's is the host's."""
@@ -68,12 +94,14 @@ class Metrics:
 
     def hold(self) -> None:
         """Let the bounds on series be those of the whole service also where nobody asks this worker for metrics."""
-        if self._crowded and isinstance(self.workers, Board):
+        now = time.monotonic()
+        if isinstance(self.workers, Board) and (self._crowded or now - self._held > _LOOK):
+            self._held = now
             self._registry.hold_to(self.workers.collect())
 
     def after_fork_in_child(self) -> None:
         self._lock = threading.RLock()
-        self._registry.reset()
+        self._registry.reset(gauges=self.workers.joined)
         self._status.after_fork_in_child()
         self.workers.after_fork_in_child()
 
@@ -106,10 +134,14 @@ class RuntimeWork:
 
     async def write(self, *, urgent: bool, enough: Callable[[], bool]) -> bool:
         """One pass over the queue. What could not be opened is tried again."""
-        now = self._monotonic()
-        if not self._opened and not await self._open(now, urgent=urgent):
+        try:
+            now = self._monotonic()
+            if not self._opened and not await self._open(now, urgent=urgent):
+                return False
+            return await self._steps.flush.tick(now, urgent=urgent, enough=enough)
+        except Exception as error:  # what nobody thought of never kills the loop
+            self._status.report("write logs", error)
             return False
-        return await self._steps.flush.tick(now, urgent=urgent, enough=enough)
 
     async def keep(self) -> None:
         """One pass of what one worker does for all, if it is this one."""
@@ -182,6 +214,9 @@ class RuntimeWork:
 
     def begin_to_stop(self) -> None:
         self.stopping.begin()
+
+    def go_on(self) -> None:
+        self.stopping.again()
 
     def after_fork_in_child(self) -> None:
         """What is open is the parent's, and so are the streams."""

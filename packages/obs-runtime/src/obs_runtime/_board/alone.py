@@ -23,6 +23,11 @@ class Alone:
         self._slots = Slots(service)
         self.after_fork_in_child()
 
+    @property
+    def joined(self) -> bool:
+        """Whether anything was published."""
+        return self._published is not None
+
     def publish(self, families: Sequence[MetricFamily]) -> None:
         """Show these from now on."""
         with self._lock:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from obs_core import MetricFamily, MetricMetadata, WorkersPort
 
-from ._errors import BoardError, GateHeldError, UnknownFormatError
+from ._errors import BoardError, DamagedError, GateHeldError, UnknownFormatError
 from .fold import Past
 from .format import encode_record
 from .live import LiveFile, Reader, live_files
@@ -21,6 +21,8 @@ from .run import own_run
 from .slots import RearrangedError, Slots
 
 _GATE: Final = 1.0
+# Folding is tried again each second, in the thread that also writes logs.
+_SHORT: Final = 0.02
 _SLOW: Final = 10.0
 WORKERS: Final = MetricMetadata("obs_workers", "gauge", "Workers that are counted in these metrics.")
 _STRANGERS: Final = MetricMetadata(
@@ -96,9 +98,9 @@ class Board:
     def fold(self) -> None:
         """Take the sums of dead workers over, and remove what they left."""
         own = self._id.hex()
-        for worker, metric in self._past.fold_dead(own, _GATE):
+        for worker, metric in self._past.fold_dead(own, _SHORT):
             self._conflict(worker, metric)
-        self._past.tidy(_GATE)
+        self._past.tidy(_SHORT)
 
     def close(self) -> None:
         """Leave: from now on this worker is dead, and another folds it."""
@@ -178,11 +180,13 @@ class Board:
                 continue
             except UnknownFormatError:
                 strangers += 1
+            except DamagedError as error:
+                raise DamagedError(f"{path}: {error}") from error
         return published, strangers
 
     def _conflict(self, worker: str, metric: str) -> None:
-        """Count it once for each worker."""
-        if (worker, metric) not in self._conflicts:
+        """Count it once for each worker, by the one process that keeps the service."""
+        if self.lease.held and (worker, metric) not in self._conflicts:
             self._conflicts.add((worker, metric))
             self._on_conflict(metric)
 

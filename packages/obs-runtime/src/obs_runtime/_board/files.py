@@ -1,5 +1,6 @@
 """Files that appear whole: made under another name, locked, then renamed."""
 
+import errno
 import os
 import secrets
 from contextlib import suppress
@@ -64,8 +65,11 @@ def remove_abandoned(folder: Path) -> None:
 
 def _fill(descriptor: int, content: bytes, size: int) -> None:
     # Room is taken now, so that a full disk is known here and not at a later write.
-    if hasattr(os, "posix_fallocate"):
+    try:
         os.posix_fallocate(descriptor, 0, max(size, len(content)))
-    elif size > len(content):
-        write(descriptor, bytes(size - len(content)), len(content))
+    except (AttributeError, OSError) as error:
+        # macOS has no such call, and some file systems refuse it.
+        if isinstance(error, OSError) and error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+            raise
+        write(descriptor, bytes(max(size - len(content), 0)), len(content))
     write(descriptor, content, 0)

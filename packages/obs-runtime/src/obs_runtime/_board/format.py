@@ -83,8 +83,10 @@ def encode_header(header: Header) -> bytes:
 
 def decode_header(head: bytes) -> Header:
     """Raises `UnknownFormatError` for one of another version, `DamagedError` for what is none of ours."""
-    if len(head) < HEAD or not head.startswith(MAGIC):
-        raise DamagedError("no live file")
+    if not head.startswith(MAGIC):
+        raise UnknownFormatError("no live file of ours")
+    if len(head) < HEAD:
+        raise DamagedError("a live file is cut off")
     if (version := int.from_bytes(head[8:12], "little")) != VERSION:
         raise UnknownFormatError(f"a live file of format {version}, where {VERSION} is known")
     _, _, values, extra, keys, number, id_, nonce, started, checksum = _HEADER.unpack_from(head)

@@ -108,6 +108,13 @@ def held(path: Path, seconds: float) -> Iterator[None]:
         yield
 
 
+def _in_place(path: Path, file: Opened) -> bool:
+    try:
+        return path.lstat().st_ino == file.inode
+    except FileNotFoundError:
+        return False
+
+
 class Lease:
     """Held by one process at a time, until it ends or lets go; no clock has a part in it."""
 
@@ -117,13 +124,21 @@ class Lease:
 
     def hold(self) -> bool:
         """Whether this process holds it, from now on too. Raises `OSError` where the file cannot be opened."""
+        if self._file is not None and not _in_place(self._path, self._file):
+            # Somebody removed it, and another may hold the one that is there now.
+            self.let_go()
         if self._file is None:
             file = Opened(self._path, os.O_RDWR | os.O_CREAT)
-            if not file.take():
+            if not (file.take() and _in_place(self._path, file)):
                 file.close()
                 return False
             self._file = file
         return True
+
+    @property
+    def held(self) -> bool:
+        """Whether it was held when it was last asked for."""
+        return self._file is not None
 
     def let_go(self) -> None:
         """Let another have it."""

@@ -1,13 +1,12 @@
 """What the parts of the board hand to each other."""
 
-import re
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from obs_core import Exemplar, MetricMetadata
+from obs_core.encoders import parse_series_key, series_key
 
-_BOUND: Final = re.compile(r'[{,]le="([^"]*)"')
 # What a dead worker leaves: the rest is of those who live.
 LASTING: Final = ("counter", "histogram")
 
@@ -55,8 +54,9 @@ class Published:
 
 def bound_of(key: str) -> str | None:
     """The upper bound in the key of a bucket, as it is written; None for other series."""
-    match = _BOUND.search(key)
-    return match[1] if match else None
+    # Parsed, since a label's value may hold what looks like a bound.
+    name, labels = parse_series_key(key)
+    return labels.get("le") if name.endswith("_bucket") else None
 
 
 def bounds_of(column: Column) -> frozenset[str]:
@@ -84,8 +84,6 @@ def within(key: str, bounds: frozenset[str] | None) -> bool:
 
 def labelled(key: str, label: str, value: str) -> str:
     """The key with one label more, in front; one of that name becomes `exported_…`, as Prometheus does."""
-    name, brace, rest = key.partition("{")
-    if not brace:
-        return f'{name}{{{label}="{value}"}}'
-    rest = re.sub(f'(^|,){label}="', rf'\1exported_{label}="', rest)
-    return f'{name}{{{label}="{value}",{rest}'
+    name, labels = parse_series_key(key)
+    others = {f"exported_{one}" if one == label else one: text for one, text in labels.items()}
+    return series_key(name, {label: value, **others})

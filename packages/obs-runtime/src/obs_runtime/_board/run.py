@@ -19,8 +19,9 @@ _PROC: Final = Path("/proc")
 def own_run() -> RunKey | None:
     """The server above this process, or None where there is none, as for a script or a single process."""
     pid = os.getppid()
-    # uvicorn, hypercorn and granian start their workers through multiprocessing; gunicorn forks, and stays what it was.
-    if parent_process() is None and _command(pid) != _command(os.getpid()):
+    # uvicorn, hypercorn and granian start their workers through multiprocessing; gunicorn forks, and stays what it was,
+    # but for its title where setproctitle is there.
+    if parent_process() is None and not _is_fork_of(pid):
         return None
     return pid, _started(pid), _boot()
 
@@ -29,6 +30,16 @@ def is_alive(run: RunKey) -> bool:
     """Whether that server is seen to live; one in another pid namespace is not seen."""
     pid, started, boot = run
     return boot == _boot() and bool(started) and _started(pid) == started
+
+
+def _is_fork_of(pid: int) -> bool:
+    """Whether this process runs what that one runs: a fork without exec, whatever their titles are now."""
+    own, its = _command(os.getpid()), _command(pid)
+    if own == its:
+        return True
+    # A title begins with the name of the server in both, as in "gunicorn: worker [shop]".
+    server = own.partition(":")[0]
+    return ":" in own and " " not in server and "\0" not in server and its.startswith(f"{server}:")
 
 
 def _command(pid: int) -> str:

@@ -137,12 +137,13 @@ class Slots:
 
     def _times(self, families: Sequence[MetricFamily], now: float) -> dict[str, float]:
         times = {}
+        known, self._changed = self._changed, {}
         for family in families:
             if family.aggregate != "latest" or family.metadata.kind != "gauge":
                 continue
             for key, value in zip(family.keys, family.values, strict=True):
                 # A gauge without labels is 0 before anybody sets it: that is older than everything.
-                before, changed = self._changed.get(key, (0.0, now if "{" in key else 0.0))
+                before, changed = known.get(key, (0.0, now if "{" in key else 0.0))
                 changed = changed if value == before else now
                 self._changed[key] = value, changed
                 times[self._named(key)] = changed
