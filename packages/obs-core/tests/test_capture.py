@@ -325,6 +325,18 @@ def test_in_a_thread_of_our_own_nothing_is_captured(log, handler, closed):
     assert (dropped["own"], dropped["stopped"]) == ((0, 4) if closed else (2, 0))
 
 
+def test_a_thread_of_our_own_is_known_where_records_do_not_tell(log, handler, monkeypatch):
+    monkeypatch.setattr(logging, "logThreads", False)
+    log.info("warm")
+    with handler.silence(), handler.silence():
+        log.info("own")
+        other = threading.Thread(target=lambda: log.info("another thread"))
+        other.start()
+        other.join()
+    assert [entry.message for entry in handler.drain(10)] == ["warm", "another thread"]
+    assert handler._silent == frozenset()
+
+
 def test_before_anyone_drains_entries_are_kept(log, handler):
     log.info("before the start")
     handler.logger("shop").info("too")

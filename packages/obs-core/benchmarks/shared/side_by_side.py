@@ -5,6 +5,7 @@ import platform
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from statistics import median
+from time import thread_time
 from timeit import Timer
 
 ROUNDS = 7
@@ -13,8 +14,8 @@ Measure = Callable[[], float]  # one round: seconds for one operation
 
 
 def timed(statement: str, names: Mapping[str, object], number: int) -> Measure:
-    """A round of `number` runs of a statement."""
-    timer = Timer(statement, globals=dict(names))
+    """A round of `number` runs of a statement: the time of this thread, so that neighbours count less."""
+    timer = Timer(statement, timer=thread_time, globals=dict(names))
     return lambda: timer.timeit(number) / number
 
 

@@ -14,7 +14,7 @@ from ._records import LogEntry
 from ._redaction import Redact, redactor
 from .logger import Logger
 
-_PERHAPS_OWN: Final = ("obs_", "aiosqlite")
+_MAX_HOSTS: Final = 1000
 _OWN: Final = (
     "obs_core",
     "obs_runtime",
@@ -49,21 +49,13 @@ class LogHandler(logging.Handler):
         super().__init__(level)
         self.queue = LogQueue() if queue is None else queue
         self.on_urgent: Callable[[], None] | None = None
-        # The usual record is spared the questions that these ask, unless there is a reason.
-        self._closed = self._guarded = False
-        self._silent: frozenset[int] = frozenset()
+        self.closed = False
+        # A runtime's thread is silent all the time, so that this costs next to nothing.
+        self._silent: frozenset[int | None] = frozenset()
         self._redact = redact if callable(redact) else redactor() if redact is None else redactor(redact)
         self._inside = threading.local()
-
-    @property
-    def closed(self) -> bool:
-        """Whether the end has come: what is logged from then on is counted as dropped."""
-        return self._closed
-
-    @closed.setter
-    def closed(self, closed: bool) -> None:
-        self._closed = closed
-        self._guard()
+        # Names of loggers that are not our own, so that each is compared with ours once.
+        self._hosts: set[str] = set()
 
     @property
     def accepted(self) -> int:
@@ -77,23 +69,27 @@ class LogHandler(logging.Handler):
     def handle(self, record: logging.LogRecord) -> bool:
         """Queue a record; whatever its arguments do, the caller never sees it."""
         try:
-            level, name = record.levelname, record.name
-            # The usual record is text, perhaps with arguments; all others take the longer way.
+            level, name, message, arguments = record.levelname, record.name, record.msg, record.args
+            created = record.created
+            # The usual record is text, perhaps with arguments; all others take the longer way. Its dictionary is
+            # asked last: Python makes one for it, and reads the fields more slowly from then on.
             if (
-                level not in _USUAL_LEVELS
-                or len(record.__dict__) != _USUAL
+                name not in self._hosts
+                or level not in _USUAL_LEVELS
                 or record.exc_info
                 or record.stack_info
                 or self.filters
-                or self._guarded
-                or name.startswith(_PERHAPS_OWN)
+                or record.thread in self._silent
+                or self.closed
                 or bound()
+                or len(record.__dict__) != _USUAL
             ):
                 return self._handle_other(record)
-            message = plain_message(record.msg, record.args) if record.args else record.msg
+            if arguments:
+                message = plain_message(message, arguments)
             if type(message) is not str or not message.isascii() or len(message) > MAX_ENTRY:
                 return self._handle_other(record)
-            if self.queue.put(len(message), record.created, level, message, None, name):
+            if self.queue.put(len(message), created, level, message, None, name):
                 if level in _URGENT and self.on_urgent is not None:
                     self.on_urgent()
                 return True
@@ -134,26 +130,25 @@ class LogHandler(logging.Handler):
     def silence(self) -> Iterator[None]:
         """Inside, what this thread logs is dropped and counted: a storage that logs would write for ever."""
         thread = threading.get_ident()
-        self._silent |= {thread}
-        self._guard()
+        # None too: what a record says of its thread where `logging.logThreads` is off.
+        self._silent |= {thread, None}
         try:
             yield
         finally:
-            self._silent -= {thread}
-            self._guard()
+            left = self._silent - {thread}
+            self._silent = left if left != {None} else frozenset()
 
     def forget(self) -> None:
         """As a forked child does: what is queued is its parent's, and so are the threads that were silent."""
         self.queue.clear()
         self._silent = frozenset()
-        self._guard()
-
-    def _guard(self) -> None:
-        self._guarded = self._closed or bool(self._silent)
 
     def _handle_other(self, record: logging.LogRecord) -> bool:
-        if str(record.name).startswith(_OWN):
+        name = str(record.name)
+        if name.startswith(_OWN):
             return False
+        if len(self._hosts) < _MAX_HOSTS:
+            self._hosts.add(name)
         if self.filters:
             passed: Any = self.filter(record)
             if not passed:
@@ -164,8 +159,8 @@ class LogHandler(logging.Handler):
 
     def _add(self, make: Callable[..., Fields], *arguments: Any) -> bool:
         """Queue the fields that `make` gives, which may run code of the host, which may log."""
-        if self._guarded and (self._closed or threading.get_ident() in self._silent):
-            self.queue.refuse("stopped" if self._closed else "own")
+        if self.closed or (self._silent and threading.get_ident() in self._silent):
+            self.queue.refuse("stopped" if self.closed else "own")
             return False
         depth = getattr(self._inside, "depth", 0)
         if depth >= _MAX_DEPTH:
