@@ -6,12 +6,13 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import obs_storage_sqlite
-from obs_core import LogQuery
+from obs_core import LogEntry, LogQuery
 from obs_storage_sqlite import SQLiteStorage
 
 pytestmark = pytest.mark.integration
@@ -63,6 +64,42 @@ def test_eight_processes_start_and_write_at_once(tmp_path):
         _, error = writer.communicate(timeout=60)
         assert (writer.returncode, error) == (0, "")
     assert stored(path) == {f"w{number}": 25 for number in range(8)}
+
+
+def test_the_journal_stays_small_under_four_writers_merging_and_a_sleeping_reader(tmp_path):
+    path = tmp_path / "obs.db"
+    large = WRITE.replace("range(20)]", "range(20) for _ in (os.urandom(2000).hex(),)]").replace(
+        'f"{name} {batch} {n}"', 'f"{name} {batch} {n} {_}"'
+    )
+    largest = asyncio.run(
+        sleep_in_a_stream(path, [lambda n=n: start(large, path, f"w{n}", 100) for n in range(4)])
+    )
+    assert largest < 8_000_000
+    assert stored(path) == {**{f"w{number}": 100 for number in range(4)}, "first": 50}
+
+
+async def sleep_in_a_stream(path: Path, starts: list[Callable[[], subprocess.Popen[str]]]) -> int:
+    """The largest size of the write-ahead log while a reader stands still; then it reads on, and misses nothing."""
+    wal = path.with_name(path.name + "-wal")
+    largest = 0
+    async with SQLiteStorage(path) as storage:
+        for batch in range(50):
+            await storage.logs.write([LogEntry(1.0, "INFO", f"first {batch} {n}") for n in range(20)])
+        reading = storage.logs.read(LogQuery())
+        seen = [await anext(reading)]
+        writers = [begin() for begin in starts]
+        deadline = time.monotonic() + 60
+        while any(writer.poll() is None for writer in writers):
+            assert time.monotonic() < deadline
+            await storage.maintain()
+            largest = max(largest, wal.stat().st_size)
+        for writer in writers:
+            _, error = await asyncio.to_thread(writer.communicate)
+            assert (writer.returncode, error) == (0, "")
+        seen += [one async for one in reading]
+        numbers = [int(one.cursor.rpartition("-")[2]) for one in seen]
+        assert numbers == list(range(1, 1 + 50 * 20 + 4 * 100 * 20))
+    return largest
 
 
 def test_no_acknowledged_batch_is_lost_by_kill_9(tmp_path):
