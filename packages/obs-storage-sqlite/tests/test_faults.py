@@ -135,6 +135,25 @@ async def test_damage_while_it_runs_is_set_aside_and_writing_goes_on(tmp_path, c
 
 
 @pytest.mark.asyncio
+async def test_a_file_that_could_not_be_opened_again_is_tried_again(tmp_path):
+    path = tmp_path / "obs.db"
+    async with SQLiteStorage(path) as storage:
+        await storage.logs.write(entries(1))
+        database = await storage.run(lambda database: database)
+        for ending in ("", "-wal", "-shm"):
+            (tmp_path / f"obs.db{ending}").unlink()
+        (tmp_path / "elsewhere").write_text("")
+        path.symlink_to(tmp_path / "elsewhere")
+        database._looked -= 2
+        with pytest.raises(StorageError, match="symbolic link"):
+            await storage.logs.write(entries(1))
+        path.unlink()
+        database._looked -= 2
+        await storage.logs.write(entries(3))
+        assert await count(storage) == 3
+
+
+@pytest.mark.asyncio
 async def test_a_query_that_is_cancelled_leaves_no_thread(tmp_path):
     async with SQLiteStorage(tmp_path / "obs.db") as storage:
         await storage.logs.write(entries(3000))

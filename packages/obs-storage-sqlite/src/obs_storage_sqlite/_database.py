@@ -214,6 +214,8 @@ class Database:
             self._reopen()
 
     def _reopen(self) -> None:
+        # Where it fails, the next look tries again.
+        self._identity = None
         with suppress(sqlite3.Error):
             self._connection.close()
         create_private(self.path)
