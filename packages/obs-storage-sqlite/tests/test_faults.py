@@ -177,6 +177,18 @@ def readers() -> list[str]:
 
 
 @pytest.mark.asyncio
+async def test_pages_are_given_back_many_at_a_time(tmp_path):
+    async with SQLiteStorage(tmp_path / "obs.db") as storage:
+        for _ in range(20):
+            await storage.logs.write(entries(500, 200))
+        await storage.run(lambda database: database.transaction(lambda c: c.execute("DELETE FROM head")))
+        (before,) = (await storage.fetch("PRAGMA freelist_count", ()))[0]
+        assert await storage.run(lambda database: database.reclaim())
+        (after,) = (await storage.fetch("PRAGMA freelist_count", ()))[0]
+        assert before - after >= 250
+
+
+@pytest.mark.asyncio
 async def test_batches_that_wait_together_are_all_stored(tmp_path):
     async with SQLiteStorage(tmp_path / "obs.db") as storage:
         await asyncio.gather(*(storage.logs.write(entries(10)) for _ in range(50)))

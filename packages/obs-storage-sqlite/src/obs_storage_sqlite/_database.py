@@ -77,9 +77,7 @@ class Database:
         if free <= keep_free:
             return False
         pages = min(free - keep_free, 256)
-        self.transaction(
-            lambda connection: connection.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
-        )
+        self.transaction(lambda connection: _vacuum(connection, pages))
         return True
 
     def give_back(self) -> None:
@@ -230,6 +228,12 @@ def _looked_over(connection: sqlite3.Connection) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _vacuum(connection: sqlite3.Connection, pages: int) -> None:
+    # One page for each call: the statement gives no rows, so that `sqlite3` never steps it twice.
+    for _ in range(pages):
+        connection.execute("PRAGMA incremental_vacuum(1)").close()
 
 
 def _alone(path: Path) -> str:

@@ -9,7 +9,7 @@ from zlib import crc32
 
 import aiosqlite
 
-from obs_core import LogQuery
+from obs_core import LEVELS, SEVERITY, LogQuery
 
 from ._blocks import PARTS, folded
 from ._filters import GRAM, Probe, by_stripe, holds, text_probes, value_key, value_probes
@@ -20,6 +20,8 @@ _MAX_BYTES: Final = 4_000_000
 _MAX_BLOCKS: Final = 16
 _MAX_HEADERS: Final = 1024
 _VARIABLES: Final = 500
+# The place among the counts of the least severe level that a severity lets through.
+_LOWEST: Final = {0: 0, **{SEVERITY[level]: place for place, level in enumerate(LEVELS)}}
 
 
 class Stored(NamedTuple):
@@ -51,7 +53,7 @@ class Pager:
         headers = await self._next_headers(connection)
         complete = len(headers) < self._headers
         passed = await self._sift(connection, headers)
-        chosen, rest = _cut(passed, self._blocks)
+        chosen, rest = _cut(passed, self._blocks, self._query)
         if rest:
             self._place = _end(chosen[-1], self._query)
         elif headers:
@@ -121,17 +123,29 @@ def _may_hold(row: Any, places: Sequence[int]) -> bool:
     return holds(row[1], places)
 
 
-def _cut(headers: Sequence[Header], blocks: int) -> tuple[list[Header], bool]:
-    """As many as are worth `blocks` full ones; whether some are left."""
+def _cut(headers: Sequence[Header], blocks: int, query: LogQuery) -> tuple[list[Header], bool]:
+    """As many as are worth `blocks` full ones, or surely answer in full; whether some are left."""
     chosen: list[Header] = []
-    rows = size = 0
+    rows = size = found = 0
     for one in headers:
-        if chosen and (rows + one.rows > blocks * _TARGET or size + one.size > _MAX_BYTES):
+        # Where only the level is asked for, headers tell how many answers there are.
+        enough = (
+            rows + one.rows > blocks * _TARGET
+            if query.limit is None or _narrow(query)
+            else found >= query.limit
+        )
+        if chosen and (enough or rows + one.rows > _MAX_BLOCKS * _TARGET or size + one.size > _MAX_BYTES):
             return chosen, True
         chosen.append(one)
         rows += one.rows
         size += one.size
+        found += sum(one.counts[_LOWEST[query.severity] :])
     return chosen, False
+
+
+def _narrow(query: LogQuery) -> bool:
+    """Whether more is asked for than a header counts; of time only the ends of a stretch are uncertain."""
+    return bool(query.text or query.logger or query.trace_id or query.attributes)
 
 
 def _end(one: Header, query: LogQuery) -> int:
