@@ -336,6 +336,38 @@ def test_series_that_come_while_others_collect_stay_with_their_values():
         thread.join()
 
 
+def test_keys_and_values_stay_together_while_series_come_and_go():
+    registry = Registry()
+    depth = registry.gauge("depth", "", labels=("number",))
+    build = registry.info("build", "", labels=("number",))
+    stop = threading.Event()
+
+    def change() -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            depth.labels(number).set(number)
+            depth.remove(number - 1)
+            build.set(number=number)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    thread = threading.Thread(target=change)
+    thread.start()
+    try:
+        for _ in range(2000):
+            for family in registry.collect():
+                if family.metadata.name == "depth":
+                    for key, value in zip(family.keys, family.values, strict=True):
+                        assert value == 0 or f'"{int(value)}"' in key
+    finally:
+        stop.set()
+        thread.join()
+        sys.setswitchinterval(interval)
+    build.set(number="last")
+    assert 'build_info{number="last"}' in values(registry)
+
+
 def test_an_info_says_what_was_set_last():
     registry = Registry()
     build = registry.info("build", "What runs.", labels=("version", "commit"))

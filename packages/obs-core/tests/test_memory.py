@@ -25,3 +25,13 @@ async def test_it_is_bounded_and_forgets_the_oldest():
 
 def test_it_has_no_place_on_disk():
     assert MemoryStorage().path is None
+
+
+@pytest.mark.asyncio
+async def test_a_forked_child_begins_with_nothing(monkeypatch):
+    storage = MemoryStorage()
+    async with storage:
+        await storage.logs.write([LogEntry(1.0, "INFO", "the parent's")])
+    monkeypatch.setattr("obs_core._memory.getpid", lambda: -1)
+    async with storage:
+        assert await storage.logs.count() == 0

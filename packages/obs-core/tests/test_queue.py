@@ -63,3 +63,12 @@ def test_a_forked_child_begins_with_nothing():
     queue.clear()
     assert (len(queue), queue.size, queue.dropped()) == (0, 0, dict.fromkeys(REASONS, 0))
     assert queue.accepted == 0
+
+
+def test_an_entry_that_is_taken_before_it_is_counted_is_no_negative_length():
+    queue = LogQueue()
+    put(queue, "INFO")
+    queue.entries -= 1  # as in another thread, between its two steps
+    assert len(queue) == 1
+    queue.drain(10)
+    assert len(queue) == 0

@@ -27,6 +27,12 @@ def redacted(message="", **attributes):
         "session",
         "Authorization",
         "csrf_token",
+        "password1",
+        "new_password2",
+        "accesstoken",
+        "passphrase",
+        "private_key",
+        "jwt",
     ],
 )
 def test_names_of_secrets_are_known_in_every_spelling(name):
@@ -48,6 +54,7 @@ def test_secrets_are_found_at_any_depth():
         ("Bearer abc.def-123", "Bearer ***"),
         ("basic dXNlcjpwdw==", "basic ***"),
         ("postgres://user:pw@host/db", "postgres://user:***@host/db"),
+        ("postgres://user:p@ss@host/db", "postgres://user:***@host/db"),
         ("https://host:80/path", "https://host:80/path"),
         ("the bearer of news", "the bearer of news"),
     ],
@@ -64,3 +71,9 @@ def test_an_entry_without_secrets_is_passed_on_as_it_is():
 def test_the_names_are_an_option():
     entry = redactor(["iban"])(LogEntry(1.0, "INFO", "", {"iban": "x", "password": "y"}))
     assert entry.attributes == {"iban": "***", "password": "y"}
+
+
+def test_headers_as_pairs_are_known_too():
+    assert redacted(headers=[["cookie", "sid=1"], ["host", "a"]])[1] == {
+        "headers": [["cookie", "***"], ["host", "a"]]
+    }

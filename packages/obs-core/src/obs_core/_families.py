@@ -55,6 +55,7 @@ class Family(Generic[S]):
         self._series: dict[tuple[str, ...], S] = {}
         self._keys: list[str] = []
         self._keyed = 0
+        self._keyed_of: dict[tuple[str, ...], S] | None = None
         self._shown: Sequence[str] | None = None
         self._admitted: frozenset[tuple[str, ...]] | None = None
         if not label_names:
@@ -79,12 +80,14 @@ class Family(Generic[S]):
 
         `keys` is the same list as before where no series came or went; nobody may change it.
         """
-        # One step, so that keys and values are of the same series whatever other threads add meanwhile.
-        series = self._series.copy()
         with self._lock:
-            if self._keyed != len(series):
+            # A dictionary of series only grows, and another takes its place where some go: the keys of one
+            # of the same length are the same. It is copied in one step, whatever a signal handler adds.
+            current = self._series
+            series = current.copy()
+            if self._keyed_of is not current or self._keyed != len(series):
                 self._keys = [key for labels in series for key in self._keys_of(labels)]
-                self._keyed = len(series)
+                self._keyed_of, self._keyed = current, len(series)
             keys = self._keys
         instruments = list(series.values())
         values = instruments[0].gather(instruments) if instruments else []
@@ -108,10 +111,10 @@ class Family(Generic[S]):
                 f"{self.metadata.name} is a {self.metadata.kind}: only gauges forget a series"
             )
         with self._lock:
-            # Another dictionary, since one that is being copied must not change, and keys made anew.
+            # Another dictionary, so that the keys are made anew.
             left = self._series.copy()
             left.pop(self._ordered(values, named), None)
-            self._series, self._keyed = left, -1
+            self._series = left
 
     def hold_to(self, shown: Sequence[str]) -> None:
         """Know the keys that the whole service shows: where they are 2,000 series, no others are made here.
@@ -213,7 +216,7 @@ class Info(Family["One"]):
         """Say this, and nothing of what was said before. Raises `DeclarationError` as `labels` does."""
         values = self._ordered((), named)
         with self._lock:
-            self._series, self._keyed = {values: One()}, -1
+            self._series = {values: One()}
 
 
 class One:

@@ -3,7 +3,7 @@
 from array import array
 from collections.abc import AsyncIterator, Callable, Sequence
 from itertools import islice
-from os import urandom
+from os import getpid, urandom
 from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar
@@ -198,6 +198,12 @@ class MemoryStorage:
     """
 
     def __init__(self, *, max_entries: int = 100_000, max_samples: int = 100_000) -> None:
+        self._bounds = max_entries, max_samples
+        self._begin()
+
+    def _begin(self) -> None:
+        max_entries, max_samples = self._bounds
+        self._owner = getpid()
         self._logs = _Logs(max_entries)
         self._metrics = _Metrics(max_samples)
 
@@ -214,6 +220,8 @@ class MemoryStorage:
         return None
 
     async def __aenter__(self) -> Self:
+        if self._owner != getpid():  # a forked child: what it inherited is its parent's, locks too
+            self._begin()
         self._logs.table.opened = self._metrics.table.opened = True
         return self
 

@@ -101,7 +101,8 @@ class LogQueue:
         return self._full.copy()
 
     def __len__(self) -> int:
-        return self.entries
+        # Not `entries`, which is counted a step after an entry is there to be taken.
+        return sum(map(len, self._queues.values()))
 
     def _put_back(self, items: list[Item]) -> None:
         for item in reversed(items):

@@ -13,12 +13,13 @@ MASK: Final = "***"
 SECRET_NAMES: Final = frozenset(
     {
         *("authorization", "cookie", "cookies", "password", "passwd", "pwd", "secret", "token", "session"),
-        *("csrf", "dsn", "apikey", "sessionid", "csrftoken", "credential", "credentials"),
+        *("csrf", "dsn", "apikey", "sessionid", "csrftoken", "credential", "credentials", "auth", "jwt"),
+        *("accesstoken", "refreshtoken", "passphrase", "privatekey"),
     }
 )
 _PARTS: Final = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z0-9]+|[A-Z0-9]+")
 # What carries a secret in plain text: credentials after a scheme, and in an address.
-_TEXT: Final = re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{6,}|(?<=://)([^\s/:@]*):[^\s/@]+(?=@)")
+_TEXT: Final = re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{6,}|(?<=://)([^\s/:@]*):[^\s/]+(?=@)")
 
 Redact = Callable[[LogEntry], LogEntry]
 
@@ -32,7 +33,7 @@ def redactor(names: Iterable[str] = SECRET_NAMES) -> Redact:
     secret_names = frozenset(re.sub(r"[_.\-]", "", name).lower() for name in names)
 
     def is_secret(name: str) -> bool:
-        parts = [part.lower() for part in _PARTS.findall(name)]
+        parts = [part.lower().rstrip("0123456789") for part in _PARTS.findall(name)]
         return any(part in secret_names for part in parts) or any(
             first + second in secret_names for first, second in pairwise(parts)
         )
@@ -52,7 +53,11 @@ def redactor(names: Iterable[str] = SECRET_NAMES) -> Redact:
             return _masked(value)
         if type(value) is dict:
             return {name: MASK if secret(name) else value_of(item) for name, item in value.items()}
-        return [value_of(item) for item in value] if type(value) is list else value
+        if type(value) is not list:
+            return value
+        if len(value) == 2 and type(value[0]) is str and secret(value[0]):  # a header, as ASGI has them
+            return [value[0], MASK]
+        return [value_of(item) for item in value]
 
     def redact(entry: LogEntry) -> LogEntry:
         message, attributes = _masked(entry.message), value_of(entry.attributes)
