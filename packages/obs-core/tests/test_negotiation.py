@@ -51,3 +51,8 @@ def test_openmetrics_is_sent_where_it_is_liked_better(header):
 )
 def test_all_else_gets_the_older_text(header):
     assert not prefers_openmetrics(header)
+
+
+def test_what_comes_after_a_kilobyte_is_not_looked_at():
+    assert not prefers_openmetrics("a/b," * 300 + "application/openmetrics-text")
+    assert not prefers_openmetrics('"' * 60_000)

@@ -32,12 +32,6 @@ def redactor(names: Iterable[str] = SECRET_NAMES) -> Redact:
     """
     secret_names = frozenset(re.sub(r"[_.\-]", "", name).lower() for name in names)
 
-    def is_secret(name: str) -> bool:
-        parts = [part.lower().rstrip("0123456789") for part in _PARTS.findall(name)]
-        return any(part in secret_names for part in parts) or any(
-            first + second in secret_names for first, second in pairwise(parts)
-        )
-
     known: dict[str, bool] = {}
 
     def secret(name: str) -> bool:
@@ -45,7 +39,7 @@ def redactor(names: Iterable[str] = SECRET_NAMES) -> Redact:
         if found is None:
             if len(known) > 10_000:
                 known.clear()
-            found = known[name] = is_secret(name)
+            found = known[name] = _is_secret(name, secret_names)
         return found
 
     def value_of(value: Any) -> Any:
@@ -66,6 +60,13 @@ def redactor(names: Iterable[str] = SECRET_NAMES) -> Redact:
         return msgspec.structs.replace(entry, message=message, attributes=attributes)
 
     return redact
+
+
+def _is_secret(name: str, secret_names: frozenset[str]) -> bool:
+    parts = [part.lower().rstrip("0123456789") for part in _PARTS.findall(name)]
+    return any(part in secret_names for part in parts) or any(
+        first + second in secret_names for first, second in pairwise(parts)
+    )
 
 
 def _masked(text: str) -> str:

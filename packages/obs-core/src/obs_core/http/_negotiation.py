@@ -3,6 +3,8 @@
 import re
 import zlib
 
+# Scrapers send a few hundred characters; the pattern takes time by the square.
+_MAX_ACCEPT = 1024
 _COMMA = re.compile(r',(?=(?:[^"]*"[^"]*")*[^"]*$)')
 _GZIP_FORMAT = 31  # zlib's window of 15 bits, 16 more for the gzip container
 
@@ -23,7 +25,7 @@ def prefers_openmetrics(header: str) -> bool:
     For each the most specific range that covers it decides, and of equals the first. Where the header takes
     neither, text is sent all the same: a scraper can read that, and a 406 helps nobody.
     """
-    ranges = [_media_range(part) for part in _split(header.lower()) if part.strip()]
+    ranges = [_media_range(part) for part in _split(header[:_MAX_ACCEPT].lower()) if part.strip()]
     openmetrics = _quality(ranges, "application", "openmetrics-text", "1.0.0")
     return openmetrics > _quality(ranges, "text", "plain", "0.0.4")
 
