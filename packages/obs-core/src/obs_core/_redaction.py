@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Final
 
@@ -32,15 +33,9 @@ def redactor(names: Iterable[str] = SECRET_NAMES) -> Redact:
     """
     secret_names = frozenset(re.sub(r"[_.\-]", "", name).lower() for name in names)
 
-    known: dict[str, bool] = {}
-
+    @lru_cache(maxsize=10_000)
     def secret(name: str) -> bool:
-        found = known.get(name)
-        if found is None:
-            if len(known) > 10_000:
-                known.clear()
-            found = known[name] = _is_secret(name, secret_names)
-        return found
+        return _is_secret(name, secret_names)
 
     def value_of(value: Any) -> Any:
         if type(value) is str:
