@@ -1,6 +1,7 @@
 import asyncio
 import json
 import logging
+import threading
 
 import httpx
 import pytest
@@ -12,6 +13,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from obs_asgi import ObsApp, ObsMiddleware
 from obs_core import MemoryStorage
 from obs_core.encoders import parse_series_key
+from obs_core.http import aio
 from obs_runtime import EmbeddedRuntime
 from obs_storage_sqlite import SQLiteStorage
 
@@ -334,3 +336,60 @@ async def test_the_lag_of_the_event_loop_is_sampled(runtime):
         while not next(lags).values[-1]:
             await asyncio.sleep(0.05)
             lags = (one for one in runtime.collect() if one.metadata.name == "obs_event_loop_lag_seconds")
+
+
+@pytest.mark.asyncio
+async def test_headers_of_an_application_may_be_an_iterator(runtime):
+    sent: list[list[tuple[bytes, bytes]]] = []
+
+    async def app(scope, receive, send):
+        names = [b"content-type", b"X-Request-ID", b"set-cookie"]
+        headers = zip(names, [b"text/plain", b"theirs", b"a=b"], strict=True)
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def send(event):
+        if event["type"] == "http.response.start":
+            sent.append(event["headers"])
+
+    scope = {"type": "http", "method": "GET", "path": "/", "scheme": "http", "query_string": b""}
+    await ObsMiddleware(app, runtime)({**scope, "headers": [(b"x-request-id", b"r-1")]}, None, send)
+    assert sent == [[(b"content-type", b"text/plain"), (b"set-cookie", b"a=b"), (b"x-request-id", b"r-1")]]
+
+
+@pytest.mark.asyncio
+async def test_a_scrape_that_hangs_keeps_neither_the_loop_nor_the_requests(runtime, monkeypatch, capfd):
+    going_on = threading.Event()
+    collect = runtime.collect
+    monkeypatch.setattr(runtime, "collect", lambda: going_on.wait(20) and collect())
+    monkeypatch.setattr(aio, "SCRAPE_SECONDS", 0.05)
+    async with client_of(application(runtime)) as client:
+        for _ in range(6):
+            assert (await client.get("/obs/metrics")).status_code == 503
+        assert (await client.get("/hello")).status_code == 200
+        going_on.set()
+        monkeypatch.setattr(aio, "SCRAPE_SECONDS", 5.0)
+        statuses = []
+        for _ in range(500):
+            statuses.append((await client.get("/obs/metrics")).status_code)
+            if statuses[-1] == 200:
+                break
+            await asyncio.sleep(0.01)
+    assert statuses[-1] == 200
+    assert "obs: metrics" in capfd.readouterr().err
+
+
+@pytest.mark.asyncio
+async def test_a_client_that_left_before_the_first_byte_gives_its_place_back(runtime):
+    async def send(event):
+        raise OSError("gone")
+
+    app = ObsApp(runtime, access="open", stream_life=0.1)
+    scope = {"type": "http", "method": "GET", "path": "/logs", "headers": [], "client": None}
+    kept = []  # a traceback keeps its frames, and with them what was not closed
+    for _ in range(20):
+        with pytest.raises(OSError, match="gone") as left:
+            await app({**scope, "query_string": b"follow=true"}, None, send)
+        kept.append(left)
+    async with client_of(app) as client:
+        assert (await client.get("/logs?follow=true")).status_code == 200

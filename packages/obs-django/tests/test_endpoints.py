@@ -9,8 +9,9 @@ from counted import counts, series
 from django.test import AsyncClient, Client, override_settings
 from django.urls import include, path, reverse
 
-from obs_core import LogQuery, StorageError
-from obs_django import _scrape, views
+from obs_core.http import aio
+from obs_core.http import aio
+from obs_django import views
 
 pytestmark = pytest.mark.integration
 BEARER = {"authorization": "Bearer sesame"}
@@ -229,14 +230,14 @@ async def test_a_scrape_that_hangs_keeps_neither_the_loop_nor_those_that_come_af
     runtime.start()
     collect = runtime.collect
     monkeypatch.setattr(runtime, "collect", lambda: hanging.wait(20) and collect())
-    monkeypatch.setattr(_scrape, "SECONDS", 0.05)
+    monkeypatch.setattr(aio, "SCRAPE_SECONDS", 0.05)
     client = AsyncClient()
     assert (await client.get("/hello-async")).status_code == 200
     for _ in range(6):
         assert (await client.get("/obs/metrics", headers=BEARER)).status_code == 503
     assert (await client.get("/hello-async")).status_code == 200
     hanging.set()
-    monkeypatch.setattr(_scrape, "SECONDS", 5.0)
+    monkeypatch.setattr(aio, "SCRAPE_SECONDS", 5.0)
     statuses = []
     for _ in range(500):
         statuses.append((await client.get("/obs/metrics", headers=BEARER)).status_code)
@@ -249,7 +250,7 @@ async def test_a_scrape_that_hangs_keeps_neither_the_loop_nor_those_that_come_af
 
 @pytest.mark.asyncio
 async def test_what_a_scrape_raises_goes_on(runtime):
-    scrapes = _scrape.Scrapes()
+    scrapes = aio.Scrapes()
     for _ in range(6):
         with pytest.raises(ZeroDivisionError):
             await scrapes.run(lambda: 1 / 0)

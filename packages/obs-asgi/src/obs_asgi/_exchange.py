@@ -11,6 +11,7 @@ from obs_core.http import request_attributes
 
 CLIENT_GONE: Final = 499
 _REQUEST_ID: Final = b"x-request-id"
+_LENGTH: Final = len(_REQUEST_ID)
 _TRACEPARENT: Final = b"traceparent"
 _DIGITS: Final = 19
 
@@ -47,12 +48,13 @@ class Exchange:
             self.status = event["status"]
             # Both are copied: an application may send the same response again and again.
             event = event.copy()
-            headers = event.get("headers", ())
+            headers = list(event.get("headers", ()))  # may be an iterator, which is used up at once
             for name, _ in headers:
-                if name == _REQUEST_ID:
+                if len(name) == _LENGTH and name.lower() == _REQUEST_ID:
                     headers = _without_id(headers)
                     break
-            event["headers"] = [*headers, (_REQUEST_ID, self.attributes["request_id"].encode())]
+            headers.append((_REQUEST_ID, self.attributes["request_id"].encode()))
+            event["headers"] = headers
         elif kind == "http.response.body" and not event.get("more_body", False):
             self.ended = perf_counter()
         return self._send(event)  # type: ignore[no-any-return]
@@ -117,4 +119,4 @@ class MeasuredExchange(Exchange):
 
 
 def _without_id(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    return [pair for pair in headers if pair[0] != _REQUEST_ID]
+    return [pair for pair in headers if pair[0].lower() != _REQUEST_ID]

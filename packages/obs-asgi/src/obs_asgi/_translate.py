@@ -35,13 +35,15 @@ async def send_response(
 ) -> None:
     """Send a response. A stream is broken off where the reader leaves, or does not read."""
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
-    await send(
-        {"type": "http.response.start", "status": response.status, "headers": headers, "trailers": False}
-    )
-    if isinstance(response.body, bytes):
-        await send({"type": "http.response.body", "body": response.body, "more_body": False})
-        return
     try:
-        await send_stream(response.body, receive, send, stopping)
+        await send(
+            {"type": "http.response.start", "status": response.status, "headers": headers, "trailers": False}
+        )
+        if isinstance(response.body, bytes):
+            await send({"type": "http.response.body", "body": response.body, "more_body": False})
+        else:
+            await send_stream(response.body, receive, send, stopping)
     finally:
-        await response.body.aclose()
+        # Also where the client left before the first byte: the stream holds one of few places.
+        if not isinstance(response.body, bytes):
+            await response.body.aclose()

@@ -16,10 +16,9 @@ from django.http import HttpRequest
 
 from obs_core import ObsError
 from obs_core.http import Access, Endpoints, Request, Response
-from obs_core.http.aio import Stopping
+from obs_core.http.aio import Scrapes, Stopping
 from obs_core.servers import SERVERS, capture_servers
 
-from ._scrape import Scrapes
 from ._settings import Check, Settings, read_settings
 from ._translate import Asked, asked
 

@@ -1,10 +1,20 @@
-"""Waiting that ends when the process begins to stop, for servers on asyncio. Nothing else in the core imports it."""
+"""For servers on asyncio: waiting that ends when the process begins to stop, and scrapes beside the loop.
+
+Nothing else in the core imports it.
+"""
 
 import asyncio
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Final
 
 from .._ports import Runtime
+from ._messages import Response
+
+# Prometheus itself gives up after 10 s.
+SCRAPE_SECONDS: Final = 5.0
+_AT_ONCE: Final = 4
 
 
 class Stopping:
@@ -42,3 +52,40 @@ def stopping(runtime: Runtime) -> Iterator[Stopping]:
         yield pause
     finally:
         forget()
+
+
+class Scrapes:
+    """Scrapes read files and wait for locks: each in a thread of its own, which keeps neither the loop nor the exit."""
+
+    def __init__(self) -> None:
+        self._room = threading.Semaphore(_AT_ONCE)
+
+    async def run(self, work: Callable[[], Response]) -> Response:
+        """What `work` gives. Raises `TimeoutError` where it takes too long, or too many hang already."""
+        if not self._room.acquire(blocking=False):
+            raise TimeoutError(f"{_AT_ONCE} scrapes hang already")
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Response] = loop.create_future()
+
+        def give(result: Response | None, error: BaseException | None) -> None:
+            if answer.done():
+                return
+            if result is not None:
+                answer.set_result(result)
+            elif error is not None:
+                answer.set_exception(error)
+
+        def scrape() -> None:
+            result = error = None
+            try:
+                result = work()
+            except BaseException as raised:  # it goes on in the loop
+                error = raised
+            finally:
+                self._room.release()
+                with suppress(RuntimeError):  # a loop that is closed waits for nothing
+                    loop.call_soon_threadsafe(give, result, error)
+
+        threading.Thread(target=scrape, name="obs-scrape", daemon=True).start()
+        async with asyncio.timeout(SCRAPE_SECONDS):
+            return await answer
