@@ -9,7 +9,7 @@ from counted import counts, series
 from django.test import AsyncClient, Client, override_settings
 from django.urls import include, path, reverse
 
-from obs_core.http import aio
+from obs_core import LogQuery, StorageError
 from obs_core.http import aio
 from obs_django import views
 
