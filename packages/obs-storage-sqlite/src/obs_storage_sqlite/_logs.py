@@ -8,15 +8,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
-from obs_core import LogEntry, LogQuery, LogStoragePort, StorageError, StoredLog
+from obs_core import LogEntry, LogQuery, LogStoragePort, StoredLog
 from obs_core.cursors import cursor_text, parse_cursor
 
 from ._database import Database
 from ._deletion import TABLES, Selection, delete, newest_kept, oldest_of
 from ._flushes import Flush, flushes
 from ._headers import COLUMNS, column_of
-from ._looking import Damage, answers
-from ._paging import Page, Pager
+from ._looking import Damage, answers_of
+from ._paging import Page, Pager, together
 from ._resource import Resource
 from ._writers import Batch, admit
 
@@ -51,12 +51,8 @@ class SQLiteLogs:
         left = query.limit
         while not pager.finished:
             page: Page = await self._resource.read(pager.page)
-            for stored in page.blocks:
-                try:
-                    found = await asyncio.to_thread(answers, stored, query, place, left)
-                except StorageError as error:
-                    self.damage.note(f"the block of cursor {stored.header.id}", error)
-                    continue
+            for blocks in together(query, page.blocks):
+                found = await asyncio.to_thread(answers_of, blocks, query, place, left, self.damage)
                 for number, entry in found:
                     yield StoredLog(cursor_text(generation, number), entry)
                 left = None if left is None else left - len(found)

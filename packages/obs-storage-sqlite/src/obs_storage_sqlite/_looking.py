@@ -60,13 +60,9 @@ def answers(
     try:
         seen = view(stored)
         rows: Sequence[int] = stored.header.live()
-        if place is not None:
-            cursors = seen.cursors
-            rows = [
-                row
-                for row in rows
-                if (cursors[row] < place if query.order == "desc" else cursors[row] > place)
-            ]
+        if place is not None and stored.header.id <= place <= stored.header.last:
+            desc, cursors = query.order == "desc", seen.cursors
+            rows = [row for row in rows if (cursors[row] < place if desc else cursors[row] > place)]
         rows = seen.rows(query, rows)
         if limit is not None:
             rows = rows[-limit:] if query.order == "desc" else rows[:limit]
@@ -74,3 +70,18 @@ def answers(
     except DAMAGE as error:
         raise StorageError(str(error)) from error
     return found[::-1] if query.order == "desc" else found
+
+
+def answers_of(
+    blocks: Sequence[Stored], query: LogQuery, place: int | None, limit: int | None, damage: Damage
+) -> list[tuple[int, LogEntry]]:
+    """The first `limit` answers of some blocks; a damaged one is noted and left out."""
+    found: list[tuple[int, LogEntry]] = []
+    for stored in blocks:
+        try:
+            found += answers(stored, query, place, None if limit is None else limit - len(found))
+        except StorageError as error:
+            damage.note(f"the block of cursor {stored.header.id}", error)
+        if len(found) == limit:
+            break
+    return found

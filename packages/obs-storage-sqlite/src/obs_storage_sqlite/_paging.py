@@ -143,6 +143,11 @@ def _cut(headers: Sequence[Header], blocks: int, query: LogQuery) -> tuple[list[
     return chosen, False
 
 
+def together(query: LogQuery, blocks: list[Stored]) -> list[list[Stored]]:
+    """Blocks to look into at once: all where few entries answer, else one by one, since entries take memory."""
+    return [blocks] if _narrow(query) or query.level else [[one] for one in blocks]
+
+
 def _narrow(query: LogQuery) -> bool:
     """Whether more is asked for than a header counts; of time only the ends of a stretch are uncertain."""
     return bool(query.text or query.logger or query.trace_id or query.attributes)

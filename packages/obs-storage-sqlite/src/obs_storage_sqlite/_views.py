@@ -58,6 +58,8 @@ class BlockView:
 
     def entries(self, rows: Sequence[int]) -> list[LogEntry]:
         """The entries of ascending rows."""
+        if not rows:
+            return []
         dense = len(rows) * _DENSE > self.count
         loggers, traces, spans = (
             words.all() if dense else words for words in (Words(self._loggers, self.count), *self._ids)
