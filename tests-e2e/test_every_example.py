@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 
 import httpx
 import pytest
+from prometheus_client.openmetrics import parser as openmetrics
+from prometheus_client.parser import text_string_to_metric_families
 
 from harness import CLIENT, Example, Service, promtool_check, until
 from harness.examples import ALL
@@ -209,6 +211,18 @@ def test_metrics_are_sent_in_gzip_where_that_is_accepted(service):
         raw = b"".join(response.iter_raw())
     assert response.headers["content-encoding"] == "gzip"
     assert b"# TYPE http_server_request_duration_seconds histogram\n" in gzip.decompress(raw)
+
+
+def test_both_formats_are_read_back_by_another_parser(service, example):
+    shown(service, example, 401)
+    plain = {family.name for family in text_string_to_metric_families(service.exposition())}
+    headers = {**service.headers, "accept": "application/openmetrics-text;version=1.0.0,text/plain;q=0.5"}
+    response = CLIENT.get(service.server.url + "/metrics", headers=headers)
+    assert response.headers["content-type"] == "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    families = {family.name: family for family in openmetrics.text_string_to_metric_families(response.text)}
+    assert plain == families.keys()
+    samples = families["http_server_request_duration_seconds"].samples
+    assert any(sample.labels.get("http_route") == example.route for sample in samples)
 
 
 def test_promtool_has_no_complaint(service, example):
