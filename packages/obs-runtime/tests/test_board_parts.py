@@ -7,7 +7,7 @@ from contextlib import suppress
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from obs_core import Exemplar, MetricFamily, MetricMetadata
@@ -22,6 +22,7 @@ from obs_runtime._board.retired import Retired, grown
 from obs_runtime._board.slots import Columns, RearrangedError, Slots, decode_extra
 
 pytestmark = pytest.mark.unit
+roomy = settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 
 HEADER = Header(b"i" * 16, b"n" * 8, 3, 1764000000.5, Room(128, 512, 8192))
 # Names of families, as a release may have them, and label values of any text.
@@ -55,6 +56,7 @@ def test_a_header_comes_back():
     assert live_format.decode_header(head) == HEADER
 
 
+@roomy
 @given(st.integers(0, 63), st.integers(1, 255))
 def test_a_header_with_a_changed_byte_is_refused(place, change):
     head = bytearray(live_format.encode_header(HEADER).ljust(live_format.HEAD, b"\0"))
@@ -70,6 +72,7 @@ def test_a_header_of_a_newer_release_says_its_version():
         live_format.decode_header(bytes(head))
 
 
+@roomy
 @given(st.lists(st.floats(), max_size=20), st.binary(max_size=20), st.integers(1, 2**62))
 def test_values_come_back_and_a_changed_byte_is_noticed(numbers, extra, number):
     body = array("d", numbers).tobytes()
@@ -82,6 +85,7 @@ def test_values_come_back_and_a_changed_byte_is_noticed(numbers, extra, number):
             live_format.checked_values(area, bytes([body[0] ^ 1]) + body[1:], extra)
 
 
+@roomy
 @given(st.lists(st.lists(st.text(), max_size=3), max_size=5), st.data())
 def test_records_come_back_and_none_that_is_cut_off(contents, data):
     encoded = b"".join(map(live_format.encode_record, contents))
@@ -93,6 +97,7 @@ def test_records_come_back_and_none_that_is_cut_off(contents, data):
             assert records == contents[: len(records)]
 
 
+@roomy
 @given(
     st.lists(
         st.dictionaries(names, st.dictionaries(st.text(max_size=5), finite, max_size=4)),
@@ -192,6 +197,7 @@ def test_a_label_is_added_in_front(key, expected):
     assert labelled(key, "service", "x") == expected
 
 
+@roomy
 @given(
     st.lists(st.floats(allow_nan=False, allow_infinity=False, min_value=-1e300, max_value=1e300), max_size=30)
 )
@@ -207,6 +213,7 @@ def test_what_is_not_finite_stays_so(number):
     assert not math.isfinite(grown([1e-300, 1.0], number)[-1])
 
 
+@roomy
 @given(st.permutations(range(4)), st.lists(finite, min_size=4, max_size=4))
 def test_a_total_does_not_depend_on_who_dies_when(order, values):
     series = [published([family("a", {"a_total": value})], str(n), n) for n, value in enumerate(values)]
