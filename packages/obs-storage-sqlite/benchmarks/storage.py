@@ -209,8 +209,8 @@ def row_table(path: Path, batches: list[list[LogEntry]]) -> float:
 
 
 async def observabilipy(path: Path, entries: list[LogEntry]) -> float:
-    from observabilipy.adapters.storage.sqlite import SQLiteLogStorage  # noqa: PLC0415  # not for every Python
-    from observabilipy.core.models import LogEntry as Theirs  # noqa: PLC0415
+    from observabilipy import LogEntry as Theirs  # noqa: PLC0415  # not for every Python
+    from observabilipy import SQLiteLogStorage  # noqa: PLC0415
 
     storage = SQLiteLogStorage(str(path))
     begun = time.perf_counter()
