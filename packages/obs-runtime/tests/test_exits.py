@@ -198,3 +198,31 @@ os.kill(os.getpid(), signal.SIGKILL)
     losses = lost(tmp_path)
     print(f"busy worker, SIGTERM, then SIGKILL: lost {losses}")
     assert max(losses) <= 75
+
+
+AT_ONCE = """
+import logging, sys
+from obs_runtime import EmbeddedRuntime
+from obs_storage_sqlite import SQLiteStorage
+
+EmbeddedRuntime(SQLiteStorage(sys.argv[1])).start()
+logging.getLogger("cron").warning("all there is")
+"""
+
+
+@pytest.mark.asyncio
+async def test_a_process_that_ends_right_after_its_first_line_has_stored_it(tmp_path):
+    for number in range(10):
+        path = tmp_path / f"{number}.db"
+        process = await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, "-c", AT_ONCE, str(path)],
+            timeout=60,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (process.returncode, process.stderr) == (0, "")
+        async with SQLiteStorage(path) as storage:
+            found = [one.entry.message async for one in storage.logs.read(LogQuery(logger="cron"))]
+        assert found == ["all there is"]

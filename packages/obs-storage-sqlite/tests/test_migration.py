@@ -13,7 +13,7 @@ import pytest
 
 from obs_core import LogEntry, LogQuery, MetricMetadata, MetricQuery, MetricSample
 from obs_storage_sqlite import SQLiteStorage
-from obs_storage_sqlite._migration import begin_upgrade, upgrade_step
+from obs_storage_sqlite._migration import begin_upgrade, blocks_of, upgrade_step
 from obs_storage_sqlite._schema import APPLICATION_ID
 
 pytestmark = pytest.mark.integration
@@ -165,3 +165,56 @@ async def test_a_large_upgrade_says_how_far_it_is(tmp_path, capfd):
     async with SQLiteStorage(tmp_path / "obs.db") as storage:
         assert await storage.logs.count() == 109_989
     assert "is being upgraded" in capfd.readouterr().err
+
+
+@pytest.mark.asyncio
+async def test_large_entries_of_version_1_are_upgraded_into_blocks_that_can_be_read(tmp_path):
+    path = tmp_path / "obs.db"
+    version_1(path, 11, 0)
+    connection = sqlite3.connect(path)
+    connection.executemany(
+        "INSERT INTO logs (timestamp, level, severity, size, record, checksum) VALUES (1, 'INFO', 9, 90, ?, ?)",
+        [(record, zlib.crc32(record)) for n in range(1800) if (record := large(n))],
+    )
+    connection.commit()
+    connection.close()
+    async with SQLiteStorage(path) as storage:
+        found = [one.entry.message async for one in storage.logs.read(LogQuery())]
+        assert found == [f"{n} " + "x" * 40_000 for n in range(1800)]
+        assert max(await storage.fetch("SELECT rows FROM blocks", ())) <= (100,)
+
+
+def large(n: int) -> bytes:
+    return encode(LogEntry(1.0, "INFO", f"{n} " + "x" * 40_000))
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        LogEntry(1.0, "INFO", "m", {}, "shop", None),
+        LogEntry(1.0, "INFO", "m", {"d": {None: 1}}),
+        LogEntry(1.0, "WARN", "m"),
+    ],
+)
+@pytest.mark.asyncio
+async def test_an_odd_entry_of_version_1_costs_itself_alone(tmp_path, entry, capfd):
+    path = tmp_path / "obs.db"
+    entries = version_1(path, 100, 10)
+    record = encode(entry)
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE logs SET record = ?, checksum = ? WHERE id = 20", (record, zlib.crc32(record)))
+    connection.execute("UPDATE samples SET value = x'01020304' WHERE id = 5")
+    connection.commit()
+    connection.close()
+    async with SQLiteStorage(path) as storage:
+        found = [one.entry async for one in storage.logs.read(LogQuery())]
+        assert found == entries[:9] + entries[10:]
+        assert await storage.metrics.count() == 9
+    said = capfd.readouterr().err
+    assert "1 damaged entries are left out" in said
+    assert "1 damaged samples are left out" in said
+
+
+def test_entries_that_make_no_block_together_make_several():
+    entries = [(n, LogEntry(1.0, "INFO", "m", {"d": {None: 1}} if n == 3 else {})) for n in range(1, 9)]
+    assert [block.header.rows for block in blocks_of(entries)] == [2, 1, 4]

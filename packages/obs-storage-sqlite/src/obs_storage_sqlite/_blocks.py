@@ -14,10 +14,12 @@ from obs_core import LEVELS, LogEntry, attribute_text
 
 from ._columns import pack_doubles, pack_numbers, pack_texts, pack_words
 from ._filters import build, value_key
-from ._zstd import compress
+from ._zstd import MAX_SIZE, compress
 
 BASE, MESSAGES, ATTRIBUTES, IDS = range(4)
 PARTS: Final = 4
+# JSON writes a control character as six bytes: so much of it in a block, and MessagePack beyond.
+_MAX_JSON: Final = MAX_SIZE // 4
 _encode: Final = msgspec.msgpack.Encoder().encode
 _json: Final = msgspec.json.Encoder()
 _of_json: Final = msgspec.json.Decoder()
@@ -78,15 +80,20 @@ def _attributes(rows: Sequence[dict[str, Any]]) -> bytes:
                 columns[key] = [value]
             else:
                 column.append(value)
-    frames = [compress(_values(column)) for column in columns.values()]
+    frames = []
+    room = _MAX_JSON
+    for column in columns.values():
+        data = _values(column, room)
+        room -= len(data)
+        frames.append(compress(data))
     return _encode((list(shapes), compress(pack_numbers(kinds)), list(columns), frames))
 
 
-def _values(values: list[Any]) -> bytes:
-    """JSON lines, which compress best; MessagePack for what JSON cannot hold (NaN, bytes)."""
+def _values(values: list[Any], room: int) -> bytes:
+    """JSON lines, which compress best; MessagePack for what JSON cannot hold (NaN, bytes, a lot of ESC)."""
     try:
         text = _json.encode_lines(values)
-        if _of_json.decode_lines(text) == values:
+        if len(text) < room and _of_json.decode_lines(text) == values:
             return b"j" + text
     except (TypeError, ValueError):
         pass

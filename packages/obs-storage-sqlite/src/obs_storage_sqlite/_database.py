@@ -32,6 +32,8 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        # Blocks that could not be rewritten, so that the others have their turn.
+        self.unreadable: set[int] = set()
         self._reserve = Reserve(beside(path, "-reserve"))
         try:
             create_private(path)

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from functools import cached_property
-from math import inf, isnan
+from math import inf, isfinite, isnan
 from typing import Final, NamedTuple
 from zlib import crc32
 
 import msgspec
 
-from obs_core import LEVELS, LogEntry, LogQuery, StorageError, matches_log
+from obs_core import LEVELS, LogEntry, LogQuery, StorageError, attribute_text, matches_log
 
 from ._headers import stored_size
 from ._zstd import MAX_SIZE, compress, decompress
@@ -17,6 +17,9 @@ MAX_ENTRIES: Final = 4000
 MAX_RAW: Final = 4_000_000
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(list[LogEntry]).decode
+_PLAIN: Final = (str, int, float, type(None))
+# What checking, encoding or decoding raises for a value that is not as the contract says.
+_UNREADABLE: Final = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
 _NUMBER: Final = {level: number for number, level in enumerate(LEVELS)}
 
 
@@ -41,16 +44,42 @@ def flushes(entries: Sequence[LogEntry]) -> list[Flush]:
     for entry in entries:
         if not isinstance(entry, LogEntry):
             raise TypeError(f"LogEntry is needed, not {entry!r}: nothing of the batch was stored")
-        if entry.level not in _NUMBER:
-            raise TypeError(f"level {entry.level!r} is none of {', '.join(LEVELS)}: nothing was stored")
+        check(entry)
     rows = []
     for start in range(0, len(entries), MAX_ENTRIES):
         rows += _split(entries[start : start + MAX_ENTRIES])
     return rows
 
 
+def check(entry: LogEntry) -> None:
+    """What types alone do not say: the level is one of ours, the time is one, attributes are JSON.
+
+    Raises `TypeError`.
+    """
+    try:
+        if entry.level not in _NUMBER:
+            raise TypeError(f"level {entry.level!r} is none of {', '.join(LEVELS)}")
+        if not isfinite(entry.timestamp):
+            raise TypeError(f"timestamp {entry.timestamp} is no time")
+        for value in entry.attributes.values():
+            if not isinstance(value, _PLAIN):
+                attribute_text(value)
+    except (AttributeError, *_UNREADABLE) as error:
+        raise TypeError(f"a LogEntry cannot be stored, so nothing of the batch was: {error}") from error
+
+
+def _encoded(entries: Sequence[LogEntry]) -> bytes:
+    """Raises `TypeError` where a field is of a type that would not be read again."""
+    try:
+        raw = _encode(entries)
+        _decode(raw)
+    except _UNREADABLE as error:
+        raise TypeError(f"a LogEntry cannot be stored, so nothing of the batch was: {error}") from error
+    return raw
+
+
 def _split(entries: Sequence[LogEntry]) -> list[Flush]:
-    raw = _encode(entries)
+    raw = _encoded(entries)
     if len(raw) > MAX_RAW and len(entries) > 1:
         middle = len(entries) // 2
         return _split(entries[:middle]) + _split(entries[middle:])

@@ -16,7 +16,10 @@ from ._views import BlockView
 
 _MINUTE: Final = 60.0
 # What decoding raises where bytes are not what was written.
-DAMAGE: Final = (StorageError, msgspec.MsgspecError, ValueError, LookupError, TypeError, OverflowError)
+DAMAGE: Final = (
+    *(StorageError, msgspec.MsgspecError, ValueError, LookupError, TypeError, OverflowError),
+    *(RecursionError, MemoryError),
+)
 
 
 class Damage:
@@ -43,7 +46,8 @@ def view(stored: Stored) -> BlockView | FlushView:
         return data
 
     try:
-        if stored.header.sealed:
+        # A flush that could not be sealed lies among the blocks as it was: in one part.
+        if stored.header.sealed and len(stored.parts) > 1:
             return BlockView(stored.header.id, part)
         return FlushView(stored.header.id, part(0))
     except DAMAGE as error:

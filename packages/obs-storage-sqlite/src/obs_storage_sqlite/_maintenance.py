@@ -1,35 +1,74 @@
 """What one worker at a time does in the background, one short step after another."""
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
 
 from . import _metric_rows as samples
 from . import _sealing as logs
 from ._database import Database
+from ._looking import Damage
 from ._resource import Resource
 
+T = TypeVar("T")
 
-async def maintain(resource: Resource) -> bool:
+
+class _EndingError(Exception):
+    """While the interpreter ends no thread is to be had."""
+
+
+async def maintain(resource: Resource, log_damage: Damage, metric_damage: Damage) -> bool:
     """Do one step, the most useful first; whether there may be more to do.
 
     What takes long is done in a thread of its own: the one that writes is free meanwhile.
     """
     try:
-        return await _step(resource)
-    except RuntimeError:
-        # While the interpreter ends no thread is to be had: it is left to the next start.
+        plan = await resource.run(logs.plan_seal)
+        if plan is not None:
+            return await rewrite(resource, plan, log_damage)
+        if await compact(resource, log_damage) or await _seal_samples(resource, metric_damage):
+            return True
+    except _EndingError:
+        # It is left to the next start.
         return False
-
-
-async def _step(resource: Resource) -> bool:
-    plan = await resource.run(logs.plan_seal) or await resource.run(logs.plan_compact)
-    if plan is not None:
-        merged = await asyncio.to_thread(logs.merge, plan)
-        return await resource.run(lambda database: logs.replace(database, merged))
-    found = await resource.run(samples.plan_seal)
-    if found is not None:
-        window = await asyncio.to_thread(samples.merge, found)
-        return await resource.run(lambda database: samples.replace(database, window))
     return await resource.run(_tidy)
+
+
+async def compact(resource: Resource, damage: Damage) -> bool:
+    """Rewrite a block of which most is gone; whether there was one."""
+    plan = await resource.run(logs.plan_compact)
+    if plan is None:
+        return False
+    await rewrite(resource, plan, damage)
+    return True
+
+
+async def rewrite(resource: Resource, plan: logs.Plan, damage: Damage) -> bool:
+    """Make one block of what is planned; whether there may be more to do."""
+    merged = await _in_thread(logs.merge, plan)
+    if merged.block is None:
+        damage.note(f"the block of cursor {merged.old[0].id}", merged.problem)
+    return await resource.run(lambda database: logs.replace(database, merged))
+
+
+async def _seal_samples(resource: Resource, damage: Damage) -> bool:
+    found = await resource.run(samples.plan_seal)
+    if found is None:
+        return False
+    window = await _in_thread(samples.merge, found)
+    for id_ in sorted({*window.ids}.difference(row.id for row in window.rows)):
+        damage.note(f"the instant {id_}", "it cannot be sealed")
+    return await resource.run(lambda database: samples.replace(database, window))
+
+
+async def _in_thread(work: Callable[..., T], *values: Any) -> T:
+    try:
+        future = asyncio.get_running_loop().run_in_executor(None, partial(work, *values))
+    except RuntimeError as error:
+        # What the work itself raises comes later, and is not taken for this.
+        raise _EndingError from error
+    return await future
 
 
 def _tidy(database: Database) -> bool:

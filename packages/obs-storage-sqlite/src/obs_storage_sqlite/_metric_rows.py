@@ -10,6 +10,7 @@ from obs_core import StorageError
 from ._database import Database
 from ._flushes import time_bounds
 from ._headers import stored_size
+from ._looking import DAMAGE
 from ._points import (
     INSERT_POINT,
     Instant,
@@ -79,13 +80,22 @@ def plan_seal(database: Database) -> list[Any] | None:
 
 def merge(found: Sequence[Any]) -> Window:
     """The window of some rows; what is damaged is left out. Pure, and the work of some 100 ms."""
-    rows = [
-        Row(id_, timestamp, series, unpack_values(data))
-        for id_, timestamp, series, checksum, data in found
-        if crc32(series + data) == checksum
-    ]
+    cache = SeriesCache()
+    rows = [row for one in found if (row := _row(cache, *one))]
     directory, chunks = encode_window(rows) if rows else (b"", [])
     return Window([row[0] for row in found], rows, directory, chunks)
+
+
+def _row(
+    cache: SeriesCache, id_: int, timestamp: float, series: bytes, checksum: int, data: bytes
+) -> Row | None:
+    """An instant; None where it is damaged."""
+    try:
+        values = unpack_values(data)
+        whole = crc32(series + data) == checksum and len(cache.ids(series)) == len(values)
+    except DAMAGE:
+        return None
+    return Row(id_, timestamp, series, values) if whole else None
 
 
 def replace(database: Database, window: Window) -> bool:

@@ -195,7 +195,12 @@ class MetricPage(NamedTuple):
 def _family(metadata: MetricMetadata) -> tuple[str, bytes]:
     if not isinstance(metadata, MetricMetadata):
         raise TypeError(f"MetricMetadata is needed, not {metadata!r}: nothing of the batch was stored")
-    return metadata.name, _encode(metadata)
+    try:
+        record = _encode(metadata)
+        _metadata(record)
+    except (TypeError, ValueError, msgspec.MsgspecError) as error:
+        raise TypeError(f"a MetricMetadata cannot be stored, so nothing of the batch was: {error}") from error
+    return metadata.name, record
 
 
 def _store_families(connection: sqlite3.Connection, families: Sequence[tuple[str, bytes]]) -> None:

@@ -11,16 +11,18 @@ import time
 from array import array
 from collections.abc import Sequence
 from itertools import groupby
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from zlib import crc32
 
 import msgspec
 
 from obs_core import LogEntry
 
+from ._flushes import MAX_RAW, check
+from ._looking import DAMAGE
 from ._points import INSERT_POINT, pack_series, pack_values, point
 from ._schema import SINCE_2, VERSION
-from ._sealed import build, insert_block
+from ._sealed import Sealed, build, insert_block
 
 _LOGS: Final = 4000
 _SAMPLES: Final = 20_000
@@ -51,19 +53,62 @@ def upgrade_step(connection: sqlite3.Connection) -> int:
 
 
 def _move_logs(connection: sqlite3.Connection) -> int:
-    rows = connection.execute(f"SELECT id, record, checksum FROM logs ORDER BY id LIMIT {_LOGS}").fetchall()  # noqa: S608
-    if not rows:
+    upto = _end_of_block(connection)
+    if upto is None:
         connection.execute("DROP TABLE logs")
         connection.execute("DROP TABLE batches")
         return 1
-    good = [(id_, _decode(record)) for id_, record, checksum in rows if crc32(record) == checksum]
-    if len(good) < len(rows):
-        sys.stderr.write(f"obs: {len(rows) - len(good)} damaged entries are left out of the upgrade\n")
-    if good:
-        insert_block(connection, build([id_ for id_, _ in good], [entry for _, entry in good]))
-    connection.execute("DELETE FROM logs WHERE id <= ?", (rows[-1][0],))
-    (left,) = connection.execute("SELECT count(*) FROM logs").fetchone()
-    return int(left) + 1
+    rows = connection.execute(
+        "SELECT id, record, checksum FROM logs WHERE id <= ? ORDER BY id", (upto,)
+    ).fetchall()
+    stored = 0
+    for block in blocks_of([found for row in rows if (found := _entry(*row))]):
+        insert_block(connection, block)
+        stored += block.header.rows
+    if stored < len(rows):
+        sys.stderr.write(f"obs: {len(rows) - stored} damaged entries are left out of the upgrade\n")
+    connection.execute("DELETE FROM logs WHERE id <= ?", (upto,))
+    return _left(connection, "logs", upto)
+
+
+def _end_of_block(connection: sqlite3.Connection) -> int | None:
+    """The last of the oldest rows that make one block, bounded in bytes as well; None where there are none."""
+    rows = connection.execute(f"SELECT id, length(record) FROM logs ORDER BY id LIMIT {_LOGS}").fetchall()  # noqa: S608
+    size = 0
+    for place, (_, length) in enumerate(rows):
+        size += length
+        if place and size > MAX_RAW:
+            return int(rows[place - 1][0])
+    return int(rows[-1][0]) if rows else None
+
+
+def _entry(id_: int, record: bytes, checksum: int) -> tuple[int, LogEntry] | None:
+    """The entry of an old row; None where it is damaged, or was none in the first place."""
+    try:
+        if crc32(record) != checksum:
+            return None
+        entry = _decode(record)
+        check(entry)
+    except DAMAGE:
+        return None
+    return id_, entry
+
+
+def blocks_of(found: Sequence[tuple[int, LogEntry]]) -> list[Sealed]:
+    """The blocks of some entries; one that cannot be sealed is left out. Pure."""
+    if not found:
+        return []
+    try:
+        return [build([id_ for id_, _ in found], [entry for _, entry in found])]
+    except DAMAGE:
+        middle = len(found) // 2
+        return blocks_of(found[:middle]) + blocks_of(found[middle:]) if middle else []
+
+
+def _left(connection: sqlite3.Connection, table: str, upto: int) -> int:
+    """About how many rows are left, and at least 1: an empty table must still be dropped."""
+    (last,) = connection.execute(f"SELECT max(id) FROM {table}").fetchone()  # noqa: S608
+    return int(last or upto) - upto + 1
 
 
 def _move_samples(connection: sqlite3.Connection) -> int:
@@ -73,24 +118,42 @@ def _move_samples(connection: sqlite3.Connection) -> int:
     if not rows:
         connection.execute("DROP TABLE samples")
         return 1
-    for timestamp, group in groupby(rows, lambda row: row[2]):
+    good = [found for row in rows if (found := _sample(row))]
+    if len(good) < len(rows):
+        sys.stderr.write(f"obs: {len(rows) - len(good)} damaged samples are left out of the upgrade\n")
+    for timestamp, group in groupby(good, lambda row: row.timestamp):
         _store_instants(connection, timestamp, list(group))
     connection.execute("DELETE FROM samples WHERE id <= ?", (rows[-1][0],))
-    (left,) = connection.execute("SELECT count(*) FROM samples").fetchone()
-    return int(left) + 1
+    return _left(connection, "samples", rows[-1][0])
 
 
-def _store_instants(connection: sqlite3.Connection, timestamp: float, rows: Sequence[Any]) -> None:
+class _Sample(NamedTuple):
+    id: int
+    series: int
+    timestamp: float
+    value: float
+
+
+def _sample(row: Sequence[Any]) -> _Sample | None:
+    """A sample of an old row; None where it is damaged."""
+    id_, series, timestamp, value = row
+    try:
+        return _Sample(id_, int(series), float(timestamp), *_DOUBLE.unpack(value))
+    except (*DAMAGE, struct.error):
+        return None
+
+
+def _store_instants(connection: sqlite3.Connection, timestamp: float, rows: Sequence[_Sample]) -> None:
     """One row, or more where a series was sampled twice at one time."""
     while rows:
         seen: set[int] = set()
         taken = 0
         for row in rows:
-            if row[1] in seen:
+            if row.series in seen:
                 break
-            seen.add(row[1])
+            seen.add(row.series)
             taken += 1
         some, rows = rows[:taken], rows[taken:]
-        values = pack_values(array("d", [_DOUBLE.unpack(row[3])[0] for row in some]))
-        series = pack_series([row[1] for row in some])
-        connection.execute(INSERT_POINT, point(some[0][0], timestamp, len(some), series, values))
+        values = pack_values(array("d", [row.value for row in some]))
+        series = pack_series([row.series for row in some])
+        connection.execute(INSERT_POINT, point(some[0].id, timestamp, len(some), series, values))

@@ -3,6 +3,7 @@
 from array import array
 from collections.abc import Sequence
 from itertools import accumulate
+from math import isfinite
 from typing import Final, NamedTuple
 from zlib import crc32
 
@@ -15,6 +16,7 @@ from ._headers import stored_size
 from ._zstd import compress, decompress
 
 _encode: Final = msgspec.msgpack.Encoder().encode
+_samples: Final = msgspec.msgpack.Decoder(list[MetricSample]).decode
 _decode: Final = msgspec.msgpack.Decoder(dict[str, str]).decode
 
 INSERT_POINT: Final = (
@@ -36,9 +38,8 @@ def instants(samples: Sequence[MetricSample]) -> list[Instant]:
     """The rows of a batch, in its order. Raises `TypeError` for what is no `MetricSample`."""
     rows: list[Instant] = []
     seen: set[SeriesKey] = set()
+    _check(samples)
     for sample in samples:
-        if not isinstance(sample, MetricSample):
-            raise TypeError(f"MetricSample is needed, not {sample!r}: nothing of the batch was stored")
         key = sample.name, _encode(dict(sorted(sample.labels.items())))
         if not rows or rows[-1].timestamp != sample.timestamp or key in seen:
             rows.append(Instant(sample.timestamp, [], array("d")))
@@ -47,6 +48,19 @@ def instants(samples: Sequence[MetricSample]) -> list[Instant]:
         rows[-1].keys.append(key)
         rows[-1].values.append(sample.value)
     return rows
+
+
+def _check(samples: Sequence[MetricSample]) -> None:
+    """Each is a sample, and of the types that it says: else it could not be read again."""
+    for sample in samples:
+        if not isinstance(sample, MetricSample):
+            raise TypeError(f"MetricSample is needed, not {sample!r}: nothing of the batch was stored")
+    try:
+        _samples(_encode(samples))
+        if not all(isfinite(sample.timestamp) for sample in samples):
+            raise TypeError("a timestamp is no time")
+    except (TypeError, ValueError, OverflowError, msgspec.MsgspecError) as error:
+        raise TypeError(f"a MetricSample cannot be stored, so nothing of the batch was: {error}") from error
 
 
 def labels_of(packed: bytes) -> dict[str, str]:

@@ -2,15 +2,20 @@
 
 import sqlite3
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from zlib import crc32
 
-from obs_core import LEVELS, LogEntry
+import msgspec
+
+from obs_core import LEVELS, LogEntry, StorageError
 
 from ._blocks import block_filter, encode_block
 from ._filters import stripes
 from ._flushes import count_levels, time_bounds
 from ._headers import COLUMNS, Header, stored_size, values
+from ._views import BlockView
+
+_encode: Final = msgspec.msgpack.Encoder().encode
 
 
 class Sealed(NamedTuple):
@@ -21,17 +26,17 @@ class Sealed(NamedTuple):
 
 
 def build(cursors: Sequence[int], entries: Sequence[LogEntry]) -> Sealed:
-    """A block of entries, with its filter. Pure."""
+    """A block of entries, with its filter. Pure. Raises one of `DAMAGE` for what could not be read again."""
     parts = [*encode_block(cursors, entries), *stripes(block_filter(entries))]
+    # What the block takes the place of is deleted, so it is opened once before.
+    seen = BlockView(cursors[0], parts.__getitem__)
+    if list(seen.cursors) != list(cursors) or _encode(seen.entries(range(seen.count))) != _encode(entries):
+        raise StorageError("a block does not give back what it was made of")
     oldest, newest = time_bounds([entry.timestamp for entry in entries])
     counts = count_levels([LEVELS.index(entry.level) for entry in entries])
     size = sum(map(stored_size, parts)) + 80
     return Sealed(
-        Header(
-            *(cursors[0], cursors[-1], len(entries), oldest, newest),
-            *(counts, size, None, True),
-        ),
-        parts,
+        Header(*(cursors[0], cursors[-1], len(entries), oldest, newest), *(counts, size, None, True)), parts
     )
 
 

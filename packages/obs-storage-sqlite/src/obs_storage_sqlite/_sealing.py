@@ -35,6 +35,7 @@ class Merged(NamedTuple):
     table: str
     old: list[Header]
     block: Sealed | None
+    problem: str = ""
 
 
 def plan_seal(database: Database) -> Plan | None:
@@ -44,10 +45,14 @@ def plan_seal(database: Database) -> Plan | None:
 
 
 def plan_compact(database: Database) -> Plan | None:
-    """A block of which more than half is gone."""
-    sql = f"SELECT {COLUMNS} FROM blocks WHERE gone IS NOT NULL AND 2 * {TOTAL} < rows LIMIT 1"  # noqa: S608
-    rows = database.read(lambda connection: connection.execute(sql).fetchall())
-    return _read(database, "blocks", [header(row, sealed=True) for row in rows]) if rows else None
+    """A block of which more than half is gone, but for those that could not be rewritten."""
+    left = len(database.unreadable) + 1
+    sql = f"SELECT {COLUMNS} FROM blocks WHERE gone IS NOT NULL AND 2 * {TOTAL} < rows LIMIT {left}"  # noqa: S608
+    for row in database.select(sql):
+        one = header(row, sealed=True)
+        if one.id not in database.unreadable:
+            return _read(database, "blocks", [one])
+    return None
 
 
 def merge(plan: Plan) -> Merged:
@@ -55,28 +60,37 @@ def merge(plan: Plan) -> Merged:
     merged: list[Header] = []
     cursors: list[int] = []
     entries: list[LogEntry] = []
+    problem = ""
     for one in plan.stored:
         try:
             seen = view(one)
             rows = one.header.live()
             found = seen.entries(rows)
-        except DAMAGE:
+        except DAMAGE as error:
+            problem = str(error)
             break
         cursors += [seen.cursors[row] for row in rows]
         entries += found
         merged.append(one.header)
     if not merged:
-        return Merged(plan.table, [plan.stored[0].header], None)
-    return Merged(plan.table, merged, build(cursors, entries))
+        return Merged(plan.table, [plan.stored[0].header], None, problem)
+    try:
+        return Merged(plan.table, merged, build(cursors, entries))
+    except DAMAGE as error:
+        # One of them is at fault: the first half, down to the first alone.
+        if len(plan.stored) == 1:
+            return Merged(plan.table, merged, None, str(error))
+        return merge(Plan(plan.table, plan.stored[: len(plan.stored) // 2]))
 
 
 def replace(database: Database, merged: Merged) -> bool:
-    """Put a block in the place of the old ones; whether they were still as they had been."""
+    """Put a block in the place of the old ones; whether there may be more to do."""
     block = merged.block
     if block is not None:
         return database.transaction(lambda connection: _replace(connection, merged.table, merged.old, block))
     if merged.table == "blocks":
-        return False
+        database.unreadable.add(merged.old[0].id)
+        return True
     return database.transaction(lambda connection: _keep_damaged(connection, merged.old[0]))
 
 

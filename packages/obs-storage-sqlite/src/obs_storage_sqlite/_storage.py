@@ -121,7 +121,7 @@ class SQLiteStorage:
 
     async def maintain(self) -> bool:
         """One short step of what keeps the file small and quick; whether there may be more to do."""
-        return await maintain(self)
+        return await maintain(self, self._logs.damage, self._metrics.damage)
 
     async def verify(self) -> list[Problem]:
         """Check every block's checksums, and every header against its content; what is wrong, and where."""

@@ -77,7 +77,7 @@ def block_problems(stored: Stored) -> list[str]:
             ("oldest in time", True, one.oldest <= min(times)),
             ("newest in time", True, one.newest >= max(times)),
         ]
-        if one.sealed:
+        if one.sealed and len(stored.parts) > 1:
             bits = [stored.parts[number][1] for number in range(PARTS, PARTS + 4)]
             facts.append(("filter", True, bits == stripes(block_filter(everything))))
     except DAMAGE as error:

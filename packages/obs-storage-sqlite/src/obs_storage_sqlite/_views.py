@@ -11,7 +11,7 @@ from obs_core import LEVELS, SEVERITY, LogEntry, LogQuery, attribute_text
 
 from ._blocks import ATTRIBUTES, BASE, IDS, MESSAGES, folded
 from ._columns import Words, unpack_doubles, unpack_numbers, unpack_texts
-from ._zstd import decompress
+from ._zstd import MAX_SIZE, decompress
 
 _decode: Final = msgspec.msgpack.Decoder().decode
 _json: Final = msgspec.json.Decoder()
@@ -130,7 +130,12 @@ class _Attributes:
         """The attributes of ascending rows."""
         if not rows:
             return
-        columns = {key: _column(decompress(frame), dense) for key, frame in self._frames.items()}
+        columns: dict[str, Callable[[int], Any]] = {}
+        room = MAX_SIZE
+        for key, frame in self._frames.items():
+            data = decompress(frame, room)
+            room -= len(data)
+            columns[key] = _column(data, dense)
         places = dict.fromkeys(columns, 0)
         at = 0
         for row in rows:

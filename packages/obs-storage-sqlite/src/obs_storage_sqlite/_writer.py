@@ -1,4 +1,7 @@
-"""The thread that writes: a daemon, so that it never keeps a process from stopping, and works at exit."""
+"""The thread that writes: a daemon, so that it never keeps a process from stopping, and works at exit.
+
+Where no thread can be started, as while an interpreter ends, jobs are done in the thread that asks.
+"""
 
 import asyncio
 import sqlite3
@@ -38,8 +41,15 @@ class Writer:
         self._next: list[_Job | None] = []
         self._opened: Future[Database] = Future()
         self._closed: Future[None] = Future()
-        self._thread = threading.Thread(target=self._run, args=(path,), name="obs-sqlite-writer", daemon=True)
-        self._thread.start()
+        self._path = path
+        self._here: Database | None = None
+        self._turn = threading.Lock()
+        thread = threading.Thread(target=self._run, name="obs-sqlite-writer", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            # A process that ends right after its start gives no new threads: whoever asks does the work.
+            self._here = self._open()
 
     async def opened(self) -> None:
         """Wait until the file is open. Raises what opening raised."""
@@ -53,39 +63,61 @@ class Writer:
     async def run(self, work: Callable[[Database], T]) -> T:
         """Run `work` in the thread. Raises what it raised; cancelled, it is done all the same."""
         job = _Job(work, None, 0)
-        self._jobs.put(job)
+        self._put(job)
         result: T = await asyncio.wrap_future(job.done)
         return result
 
     async def store(self, store: Store, size: int) -> None:
         """Run `store` inside a write transaction that holds nothing but batches; return when it is committed."""
         job = _Job(None, store, size)
-        self._jobs.put(job)
+        self._put(job)
         await asyncio.wrap_future(job.done)
 
     async def close(self) -> None:
         """Finish what is queued, then close the file."""
-        self._jobs.put(None)
+        self._put(None)
         # Not a join in a thread: while the interpreter ends there are no new ones.
         with suppress(TimeoutError):
             await asyncio.wait_for(asyncio.wrap_future(self._closed), 5.0)
 
-    def _run(self, path: Path) -> None:
+    def _put(self, job: _Job | None) -> None:
+        self._jobs.put(job)
+        if self._here is not None:
+            with self._turn:
+                while self._next or not self._jobs.empty():
+                    self._do(self._here)
+
+    def _run(self) -> None:
+        database = self._open()
+        while database is not None and self._do(database):
+            pass
+
+    def _open(self) -> Database | None:
         try:
-            database = Database(path)
+            database = Database(self._path)
         except BaseException as error:  # given to whoever opens the storage
             self._opened.set_exception(error)
-            return
+            return None
         self._opened.set_result(database)
-        while (job := self._take()) is not None:
-            if job.work is not None:
-                _finish(job, partial(job.work, database))
-            else:
-                self._store_group(database, self._gather(job))
+        return database
+
+    def _do(self, database: Database) -> bool:
+        """The next job; False where it was to close."""
+        job = self._take()
+        if job is None:
+            self._close(database)
+            return False
+        if job.work is not None:
+            _finish(job, partial(job.work, database))
+        else:
+            self._store_group(database, self._gather(job))
+        return True
+
+    def _close(self, database: Database) -> None:
         try:
             database.close()
         except Exception as error:  # nobody waits for an answer any more
-            sys.stderr.write(f"obs: {path} could not be closed: {error}\n")
+            sys.stderr.write(f"obs: {self._path} could not be closed: {error}\n")
         self._closed.set_result(None)
 
     def _take(self) -> _Job | None:

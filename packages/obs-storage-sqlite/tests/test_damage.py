@@ -1,0 +1,196 @@
+"""What is not as it should be costs itself alone: it is refused at the door, or left out, counted and said."""
+
+import sqlite3
+import zlib
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from obs_core import LogEntry, LogQuery, MetricMetadata, MetricSample, StorageError
+from obs_storage_sqlite import SQLiteStorage, _metric_rows, _sealing
+from obs_storage_sqlite._flushes import flushes
+from obs_storage_sqlite._sealed import build
+from obs_storage_sqlite._zstd import MAX_SIZE, compress, decompress, zstd
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def small(monkeypatch):
+    monkeypatch.setattr(_sealing, "MAX_ENTRIES", 20)
+    for name in ("_ROWS", "_FEW"):
+        monkeypatch.setattr(_metric_rows, name, 10)
+
+
+def change(path: Path, *statements: str, values: tuple[object, ...] = ()) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for statement in statements:
+            assert connection.execute(statement, values).rowcount
+
+
+async def messages(storage: SQLiteStorage) -> list[str]:
+    return [stored.entry.message async for stored in storage.logs.read(LogQuery())]
+
+
+async def settle(storage: SQLiteStorage) -> None:
+    for _ in range(100):
+        if not await storage.maintain():
+            return
+    raise AssertionError("maintenance finds no end")
+
+
+def nested(depth: int) -> object:
+    value: object = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "no entry",
+        LogEntry(2.0, "LOUD", "x"),
+        LogEntry(2.0, ["INFO"], "x"),
+        LogEntry("2.0", "INFO", "x"),
+        LogEntry(None, "INFO", "x"),
+        LogEntry(float("nan"), "INFO", "x"),
+        LogEntry(float("inf"), "INFO", "x"),
+        LogEntry(10**400, "INFO", "x"),
+        LogEntry(2.0, "INFO", b"x"),
+        LogEntry(2.0, "INFO", "\ud800"),
+        LogEntry(2.0, "INFO", "x", None),
+        LogEntry(2.0, "INFO", "x", {1: 2}),
+        LogEntry(2.0, "INFO", "x", {"d": {None: 1}}),
+        LogEntry(2.0, "INFO", "x", {"d": object()}),
+        LogEntry(2.0, "INFO", "x", {"d": 1 << 70}),
+        LogEntry(2.0, "INFO", "x", {"d": nested(5000)}),
+        LogEntry(2.0, "INFO", "x", {}, None),
+        LogEntry(2.0, "INFO", "x", {}, "shop", None),
+        LogEntry(2.0, "INFO", "x", {}, "shop", "", 7),
+    ],
+)
+@pytest.mark.asyncio
+async def test_an_entry_that_could_not_be_read_again_is_refused_with_its_batch(tmp_path, bad):
+    async with SQLiteStorage(tmp_path / "obs.db") as storage:
+        with pytest.raises(TypeError, match="nothing of the batch was"):
+            await storage.logs.write([LogEntry(1.0, "INFO", "good"), bad])
+        await storage.logs.write([LogEntry(1.0, "INFO", "after")])
+        assert await messages(storage) == ["after"]
+        assert storage.logs.damage.count == 0
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        MetricSample(None, 1.0, 1.0),
+        MetricSample("a", "1", 1.0),
+        MetricSample("a", 1.0, None),
+        MetricSample("a", 1.0, float("nan")),
+        MetricSample("a", 1.0, 1.0, {"plan": 1}),
+        MetricSample("a", 1.0, 1.0, None),
+    ],
+)
+@pytest.mark.asyncio
+async def test_a_sample_that_could_not_be_read_again_is_refused_with_its_batch(tmp_path, bad):
+    async with SQLiteStorage(tmp_path / "obs.db") as storage:
+        with pytest.raises(TypeError, match="nothing of the batch was"):
+            await storage.metrics.write([MetricSample("b", 1.0, 1.0), bad])
+        assert await storage.metrics.count() == 0
+
+
+@pytest.mark.parametrize("bad", [MetricMetadata("a", "kind"), MetricMetadata("a", "gauge", None)])
+@pytest.mark.asyncio
+async def test_metadata_that_could_not_be_read_again_is_refused(tmp_path, bad):
+    async with SQLiteStorage(tmp_path / "obs.db") as storage:
+        with pytest.raises(TypeError, match="nothing of the batch was"):
+            await storage.metrics.write([MetricSample("a", 1.0, 1.0)], [bad])
+        assert await storage.metrics.count() == 0
+
+
+def test_a_second_frame_behind_the_first_is_refused():
+    with pytest.raises(StorageError, match="one whole frame"):
+        decompress(compress(b"x") + zstd.compress(bytes(300_000_000)))
+
+
+def test_what_could_not_be_opened_again_is_not_compressed():
+    assert decompress(compress(b"")) == b""
+    with pytest.raises(StorageError, match="too many"):
+        compress(bytes(MAX_SIZE + 1))
+
+
+@pytest.mark.asyncio
+async def test_a_large_entry_of_control_characters_is_read_after_it_was_sealed(tmp_path):
+    large = LogEntry(1.0, "INFO", "big", {"one": "\x1b" * 6_000_000, "two": "\x1b" * 6_000_000})
+    async with SQLiteStorage(tmp_path / "obs.db") as storage:
+        await storage.logs.write([large])
+        await storage.logs.write([LogEntry(1.0, "INFO", "small")])
+        await settle(storage)
+        assert await storage.fetch("SELECT count(*) FROM blocks", ()) == [(1,)]
+        (found,) = [one.entry async for one in storage.logs.read(LogQuery(text="big"))]
+        assert found == large
+        assert await storage.verify() == []
+
+
+def test_a_block_that_does_not_give_back_what_it_was_made_of_is_refused():
+    with pytest.raises(StorageError, match="give back"):
+        build([1, 3, 3], [LogEntry(1.0, "INFO", "a")] * 3)
+
+
+@pytest.mark.asyncio
+async def test_a_flush_that_cannot_be_sealed_makes_way_and_is_still_read(tmp_path, small, capfd):
+    """An older build took such an entry."""
+    path = tmp_path / "obs.db"
+    async with SQLiteStorage(path) as storage:
+        for batch in range(12):
+            await storage.logs.write([LogEntry(float(batch), "INFO", f"{batch}") for n in range(5)])
+        poison = [LogEntry(1.0, "INFO", f"poison {n}", {"d": {None: 1}}) for n in range(5)]
+        data = compress(msgspec.msgpack.encode(poison))
+        change(path, "UPDATE head SET data = ?, checksum = ? WHERE id = 6", values=(data, zlib.crc32(data)))
+        await settle(storage)
+        assert "the block of cursor 6" in capfd.readouterr().err
+        found = await messages(storage)
+        assert found == [*["0"] * 5, *(f"poison {n}" for n in range(5)), *sorted(found[10:], key=int)]
+        assert len(found) == 60
+        assert storage.logs.damage.count == 1
+        assert [one.where for one in await storage.verify()] == []
+        assert await storage.logs.delete_before(1.5) == 10
+
+
+@pytest.mark.asyncio
+async def test_a_damaged_block_stops_neither_the_others_nor_samples(tmp_path, small):
+    path = tmp_path / "obs.db"
+    async with SQLiteStorage(path) as storage:
+        for batch in range(16):
+            await storage.logs.write(
+                [LogEntry(float(batch), "DEBUG" if n else "ERROR", f"{batch} {n}") for n in range(5)]
+            )
+        await settle(storage)
+        change(path, "UPDATE parts SET data = zeroblob(9) WHERE id = 9")
+        assert await storage.logs.delete_before(100.0, level="DEBUG") > 0
+        for time in range(40):
+            await storage.metrics.write([MetricSample("a", float(time), float(time))])
+        await settle(storage)
+        assert await storage.fetch("SELECT id FROM blocks WHERE gone IS NOT NULL", ()) == [(1,)]
+        assert await storage.fetch("SELECT count(*) FROM windows", ()) == [(4,)]
+        assert storage.logs.damage.count == 1
+
+
+@pytest.mark.asyncio
+async def test_damaged_instants_that_sealing_leaves_out_are_counted(tmp_path, small, capfd):
+    path = tmp_path / "obs.db"
+    async with SQLiteStorage(path) as storage:
+        for time in range(10):
+            await storage.metrics.write([MetricSample("a", float(time), float(time))])
+        change(path, "UPDATE points SET data = zeroblob(7) WHERE id = 3")
+        await settle(storage)
+        assert await storage.metrics.count() == 9
+        assert storage.metrics.damage.count == 1
+    assert "the instant 3" in capfd.readouterr().err
+
+
+def test_a_batch_whose_levels_are_of_another_type_is_refused_before_anything_is_made():
+    with pytest.raises(TypeError, match="LOUD"):
+        flushes([LogEntry(0.0, "LOUD", "x")])
