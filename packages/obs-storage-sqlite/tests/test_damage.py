@@ -1,5 +1,6 @@
 """What is not as it should be costs itself alone: it is refused at the door, or left out, counted and said."""
 
+import os
 import sqlite3
 import zlib
 from contextlib import closing
@@ -194,3 +195,81 @@ async def test_damaged_instants_that_sealing_leaves_out_are_counted(tmp_path, sm
 def test_a_batch_whose_levels_are_of_another_type_is_refused_before_anything_is_made():
     with pytest.raises(TypeError, match="LOUD"):
         flushes([LogEntry(0.0, "LOUD", "x")])
+
+
+@pytest.mark.asyncio
+async def test_retention_goes_on_past_damaged_blocks(tmp_path, small):
+    path = tmp_path / "obs.db"
+    async with SQLiteStorage(path) as storage:
+        for batch in range(16):
+            await storage.logs.write([LogEntry(float(batch * 5 + n), "INFO", f"{n}") for n in range(5)])
+        await settle(storage)
+        change(path, "UPDATE parts SET data = zeroblob(9) WHERE id = 8 * 21")
+        # Ten of the damaged block would go, but nobody can tell which.
+        assert await storage.logs.keep_newest(50) == 20
+        change(path, "UPDATE blocks SET rows = rows + 1 WHERE id = 41")
+        assert await storage.logs.delete_before(50.0) == 20
+        assert await storage.logs.keep_newest(0) == 40
+        assert await storage.logs.count() == 0
+
+
+@pytest.mark.asyncio
+async def test_retention_of_samples_goes_on_past_damaged_windows(tmp_path, small):
+    path = tmp_path / "obs.db"
+    async with SQLiteStorage(path) as storage:
+        for time in range(30):
+            await storage.metrics.write([MetricSample("a", float(time), float(time))])
+        await settle(storage)
+        change(path, "UPDATE windows SET data = zeroblob(9) WHERE id = 11")
+        assert await storage.metrics.keep_newest(15) == 10
+        assert await storage.metrics.delete_before(15.0) == 0
+        assert await storage.metrics.delete_before(25.0) == 15
+        assert await storage.metrics.keep_newest(0) == 5
+
+
+@pytest.mark.parametrize("odd", [float("inf"), float("nan")])
+@pytest.mark.asyncio
+async def test_times_that_are_none_do_not_stop_retention(tmp_path, odd):
+    """An older build took such an entry."""
+    path = tmp_path / "obs.db"
+    entries = [LogEntry(odd, "INFO", "odd"), *(LogEntry(float(n), "INFO", f"{n}") for n in range(1, 4))]
+    data = compress(msgspec.msgpack.encode(entries))
+    async with SQLiteStorage(path) as storage:
+        await storage.logs.write([LogEntry(1.0, "INFO", "")] * 4)
+        change(
+            path,
+            "UPDATE head SET data = ?, checksum = ?, newest = 9e999",
+            values=(data, zlib.crc32(data)),
+        )
+        assert await storage.logs.delete_before(2.0) == 1
+        assert await messages(storage) == ["odd", "2", "3"]
+        assert await storage.logs.keep_newest(1) == 2
+        assert await storage.logs.keep_newest(0, level="INFO") == 1
+        await storage.logs.write([LogEntry(1.0, "INFO", "")] * 4)
+        change(
+            path,
+            "UPDATE head SET data = ?, checksum = ?, newest = 9e999",
+            values=(data, zlib.crc32(data)),
+        )
+        assert await storage.logs.shrink(1) == 4
+
+
+@pytest.mark.asyncio
+async def test_what_a_level_takes_is_counted_in_bytes_and_given_back(tmp_path, small):
+    async with SQLiteStorage(tmp_path / "obs.db") as storage:
+        for batch in range(20):
+            await storage.logs.write(
+                [LogEntry(float(batch), "DEBUG", os.urandom(3000).hex())] * 2
+                + [LogEntry(float(batch), "ERROR", os.urandom(10).hex()) for _ in range(3)]
+            )
+        await settle(storage)
+        whole = await storage.logs.size()
+        assert await storage.logs.size(level="ERROR") < whole / 10
+        assert await storage.logs.size(level="DEBUG") > whole * 8 / 10
+        assert await storage.logs.delete_before(100.0, level="DEBUG") == 40
+        assert await storage.logs.size(level="DEBUG") == 0
+        # Nothing of ERROR is lost, since what was DEBUG's is given back first.
+        assert await storage.logs.shrink(whole // 2) == 0
+        assert await storage.logs.size() <= whole // 2
+        assert await storage.logs.count(level="ERROR") == 60
+        assert await storage.verify() == []

@@ -3,16 +3,15 @@
 import sqlite3
 from collections.abc import Callable, Sequence
 from functools import partial
-from math import inf
 from typing import Any, Final, NamedTuple
 
-from obs_core import LEVELS, StorageError
+from obs_core import LEVELS
 
 from ._database import Database
-from ._flushes import FlushView, count_levels
+from ._flushes import FlushView, count_levels, time_bounds
 from ._gate import pause
-from ._headers import COLUMNS, Header, bitmap, column_of, header
-from ._looking import view
+from ._headers import COLUMNS, Header, bitmap, column_of, header, values
+from ._looking import DAMAGE, view
 from ._paging import Stored
 from ._views import BlockView
 
@@ -24,22 +23,25 @@ _STEP: Final = {"blocks": 8, "head": 64}
 class Selection(NamedTuple):
     """Entries older than `before`, with cursors up to `upto`, of this very level."""
 
-    before: float = inf
+    before: float | None = None
     upto: int = 1 << 62
     level: str | None = None
 
     def covers(self, one: Header) -> bool:
         """Whether all entries of a block are selected."""
-        return one.newest < self.before and one.last <= self.upto and one.entries == one.count_of(self.level)
+        in_time = self.before is None or one.newest < self.before
+        return in_time and one.last <= self.upto and one.entries == one.count_of(self.level)
 
     def rows(self, one: Header, seen: BlockView | FlushView) -> list[int]:
         """The selected rows of a block, of those that are not gone."""
         level = None if self.level is None else LEVELS.index(self.level)
-        times, cursors, levels = seen.times, seen.cursors, seen.levels
+        before, times, cursors, levels = self.before, seen.times, seen.cursors, seen.levels
         return [
             row
             for row in one.live()
-            if times[row] < self.before and cursors[row] <= self.upto and level in (None, levels[row])
+            if (before is None or times[row] < before)
+            and cursors[row] <= self.upto
+            and level in (None, levels[row])
         ]
 
 
@@ -78,7 +80,7 @@ def oldest_of(database: Database, excess: int, level: str | None) -> int:
         sql = f"SELECT {COLUMNS} FROM {table} WHERE {column_of(level)} > 0 ORDER BY id"  # noqa: S608
         for row in database.select(sql):
             one = header(row, sealed=table == "blocks")
-            excess -= one.size * one.count_of(level) // one.entries
+            excess -= one.size if level is None else one.size_of(level)
             upto = one.last
             if excess <= 0:
                 return upto
@@ -105,7 +107,7 @@ def remove(connection: sqlite3.Connection, ones: Sequence[Header]) -> None:
 
 def _finder(table: str, selection: Selection, after: int) -> Callable[[sqlite3.Connection], list[Any]]:
     sql = (
-        f"SELECT {COLUMNS} FROM {table} WHERE id > ? AND id <= ? AND oldest < ?"  # noqa: S608
+        f"SELECT {COLUMNS} FROM {table} WHERE id > ? AND id <= ? AND (?3 IS NULL OR oldest < ?3)"  # noqa: S608
         f" AND {column_of(selection.level)} > 0 ORDER BY id LIMIT {_STEP[table]}"
     )
     bounds = (after, selection.upto, selection.before)
@@ -132,39 +134,46 @@ def _delete_of(connection: sqlite3.Connection, one: Header, selection: Selection
     try:
         seen = view(read_stored(connection, one))
         rows = selection.rows(one, seen)
-    except StorageError:
+        after = _without(one, seen, rows) if rows else one
+    except DAMAGE:
         # Nobody knows what is in it: it goes when all of it may go.
         return 0
     if not rows:
         return 0
-    lost = count_levels([seen.levels[row] for row in rows])
-    counts = tuple(before - less for before, less in zip(one.counts, lost, strict=True))
-    if not sum(counts):
+    if not after.entries:
         remove(connection, [one])
         return len(rows)
-    left = set(one.live()).difference(rows)
-    times = [seen.times[row] for row in left]
-    _mark(connection, one, counts, bitmap(one.rows, rows, one.gone), min(times), max(times))
+    columns = ", ".join(f"{column} = ?" for column in COLUMNS.split(", "))
+    connection.execute(
+        f"UPDATE {'blocks' if one.sealed else 'head'} SET {columns} WHERE id = ?",  # noqa: S608
+        (*values(after), one.id),
+    )
     return len(rows)
 
 
-def _mark(
-    connection: sqlite3.Connection,
-    one: Header,
-    counts: Sequence[int],
-    gone: bytes,
-    oldest: float,
-    newest: float,
-) -> None:
-    columns = ", ".join(f"{level.lower()} = ?" for level in LEVELS)
-    connection.execute(
-        f"UPDATE {'blocks' if one.sealed else 'head'}"  # noqa: S608
-        f" SET {columns}, gone = ?, oldest = ?, newest = ? WHERE id = ?",
-        (*counts, gone, oldest, newest, one.id),
+def _without(one: Header, seen: BlockView | FlushView, rows: Sequence[int]) -> Header:
+    """The header when some of its rows are gone."""
+    lost = count_levels([seen.levels[row] for row in rows])
+    times = [seen.times[row] for row in set(one.live()).difference(rows)]
+    oldest, newest = time_bounds(times) if times else (one.oldest, one.newest)
+    return one._replace(
+        oldest=oldest,
+        newest=newest,
+        counts=tuple(before - less for before, less in zip(one.counts, lost, strict=True)),
+        # Within a block and a level entries are taken as equally large.
+        sizes=tuple(
+            size - size * less // max(before, 1)
+            for size, before, less in zip(one.sizes, one.counts, lost, strict=True)
+        ),
+        gone=bitmap(one.rows, rows, one.gone),
     )
 
 
 def _boundary(connection: sqlite3.Connection, one: Header, left: int, level: str | None) -> int:
-    seen = view(read_stored(connection, one))
-    rows = Selection(level=level).rows(one, seen)
-    return int(seen.cursors[rows[len(rows) - left - 1]])
+    """The last cursor to go; where nobody can look inside, the whole block stays."""
+    try:
+        seen = view(read_stored(connection, one))
+        rows = Selection(level=level).rows(one, seen)
+        return int(seen.cursors[rows[len(rows) - left - 1]])
+    except DAMAGE:
+        return one.id - 1

@@ -10,7 +10,7 @@ import msgspec
 
 from obs_core import LEVELS, LogEntry, LogQuery, StorageError, attribute_text, matches_log
 
-from ._headers import stored_size
+from ._headers import shares, stored_size
 from ._zstd import MAX_SIZE, compress, decompress
 
 MAX_ENTRIES: Final = 4000
@@ -30,6 +30,7 @@ class Flush(NamedTuple):
     oldest: float
     newest: float
     counts: tuple[int, ...]
+    levels: tuple[int, ...]
     raw: int
     checksum: int
     data: bytes
@@ -37,6 +38,10 @@ class Flush(NamedTuple):
     @property
     def size(self) -> int:
         return stored_size(self.data) + 80
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return shares(self.size, self.levels)
 
 
 def flushes(entries: Sequence[LogEntry]) -> list[Flush]:
@@ -90,7 +95,18 @@ def _split(entries: Sequence[LogEntry]) -> list[Flush]:
     oldest, newest = time_bounds([entry.timestamp for entry in entries])
     data = compress(raw, 1)
     counts = count_levels([_NUMBER[entry.level] for entry in entries])
-    return [Flush(len(entries), oldest, newest, counts, len(raw), crc32(data), data)]
+    levels = level_sizes(entries, counts)
+    return [Flush(len(entries), oldest, newest, counts, levels, len(raw), crc32(data), data)]
+
+
+def level_sizes(entries: Sequence[LogEntry], counts: Sequence[int]) -> tuple[int, ...]:
+    """Encoded bytes of each level, of which there are so many entries; a lone level needs no encoding."""
+    if max(counts) == len(entries):
+        return tuple(counts)
+    return tuple(
+        len(_encode([entry for entry in entries if entry.level == level])) if count else 0
+        for level, count in zip(LEVELS, counts, strict=True)
+    )
 
 
 def count_levels(numbers: Sequence[int]) -> tuple[int, ...]:

@@ -5,15 +5,18 @@ from typing import Any, Final, NamedTuple
 
 from obs_core import LEVELS, LogQuery, levels_from, parse_level
 
-from ._schema import LEVEL_COLUMNS
+from ._schema import LEVEL_COLUMNS, SIZE_COLUMNS
 
-COLUMNS: Final = ", ".join(("id", "last", "rows", "oldest", "newest", *LEVEL_COLUMNS, "size", "gone"))
+COLUMNS: Final = ", ".join(
+    (*("id", "last", "rows", "oldest", "newest"), *LEVEL_COLUMNS, *SIZE_COLUMNS, *("size", "gone"))
+)
 TOTAL: Final = "(" + "+".join(LEVEL_COLUMNS) + ")"
+SIZE_LEFT: Final = "(" + "+".join(SIZE_COLUMNS) + ")"
 _PAGE: Final = 4096
 
 
 class Header(NamedTuple):
-    """One block, sealed or not. `counts` has a number for each level, of the entries that are not gone."""
+    """One block, sealed or not. `counts` and `sizes` have a number for each level, of what is not gone."""
 
     id: int
     last: int
@@ -21,6 +24,7 @@ class Header(NamedTuple):
     oldest: float
     newest: float
     counts: tuple[int, ...]
+    sizes: tuple[int, ...]
     size: int
     gone: bytes | None
     sealed: bool
@@ -33,6 +37,10 @@ class Header(NamedTuple):
         """Entries of this very level, or all."""
         return self.entries if level is None else self.counts[LEVELS.index(level)]
 
+    def size_of(self, level: str | None) -> int:
+        """Bytes of the entries of this very level, or of all, that are not gone."""
+        return sum(self.sizes) if level is None else self.sizes[LEVELS.index(level)]
+
     def live(self) -> Sequence[int]:
         """The rows that are not gone, ascending."""
         return live(self.rows, self.gone)
@@ -40,13 +48,14 @@ class Header(NamedTuple):
 
 def header(row: Sequence[Any], *, sealed: bool) -> Header:
     """From the values of `COLUMNS`."""
-    id_, last, rows, oldest, newest, *counts, size, gone = row
-    return Header(id_, last, rows, oldest, newest, tuple(counts), size, gone, sealed)
+    id_, last, rows, oldest, newest, *levels, size, gone = row
+    counts, sizes = tuple(levels[: len(LEVELS)]), tuple(levels[len(LEVELS) :])
+    return Header(id_, last, rows, oldest, newest, counts, sizes, size, gone, sealed)
 
 
 def values(one: Header) -> tuple[Any, ...]:
     """For the columns of `COLUMNS`."""
-    return (one.id, one.last, one.rows, one.oldest, one.newest, *one.counts, one.size, one.gone)
+    return (one.id, one.last, one.rows, one.oldest, one.newest, *one.counts, *one.sizes, one.size, one.gone)
 
 
 def live(rows: int, gone: bytes | None) -> Sequence[int]:
@@ -68,6 +77,17 @@ def bitmap(rows: int, gone: Sequence[int], before: bytes | None = None) -> bytes
 def column_of(level: str | None) -> str:
     """The column, or sum of columns, that counts the entries of this very level."""
     return TOTAL if level is None else LEVEL_COLUMNS[LEVELS.index(level)]
+
+
+def size_column_of(level: str | None) -> str:
+    """The column that has the bytes of the entries of this very level that are not gone, or those in the file."""
+    return "size" if level is None else SIZE_COLUMNS[LEVELS.index(level)]
+
+
+def shares(size: int, raw: Sequence[int]) -> tuple[int, ...]:
+    """A size divided among levels as their bytes are before they are compressed."""
+    total = sum(raw) or 1
+    return tuple(size * one // total for one in raw)
 
 
 def conditions(query: LogQuery, place: int | None) -> tuple[str, list[Any]]:

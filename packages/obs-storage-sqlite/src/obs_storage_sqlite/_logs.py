@@ -14,8 +14,9 @@ from obs_core.cursors import cursor_text, parse_cursor
 from ._database import Database
 from ._deletion import TABLES, Selection, delete, newest_kept, oldest_of
 from ._flushes import Flush, flushes
-from ._headers import COLUMNS, column_of
+from ._headers import COLUMNS, column_of, size_column_of
 from ._looking import Damage, answers_of
+from ._maintenance import compact
 from ._paging import Page, Pager, together
 from ._resource import Resource
 from ._writers import Batch, admit
@@ -70,6 +71,9 @@ class SQLiteLogs:
         return await self._delete(Selection(upto=upto, level=level)) if upto else 0
 
     async def shrink(self, max_bytes: int, *, level: str | None = None) -> int:
+        # What was deleted by level is given back first, else younger entries of other levels paid for it.
+        while level is None and await self.size() > max_bytes and await compact(self._resource, self.damage):
+            pass
         deleted = 0
         while (excess := await self.size(level=level) - max_bytes) > 0:
             upto = await self._resource.run(partial(oldest_of, excess=excess, level=level))
@@ -83,10 +87,8 @@ class SQLiteLogs:
         return await self._sum(column_of(level))
 
     async def size(self, *, level: str | None = None) -> int:
-        """Bytes in the file; for a level, its share by the number of entries."""
-        if level is None:
-            return await self._sum("size")
-        return await self._sum(f"size * {column_of(level)} / {column_of(None)}")
+        """Bytes in the file; for a level, its share of those that are not gone."""
+        return await self._sum(size_column_of(level))
 
     async def _sum(self, expression: str) -> int:
         sql = " UNION ALL ".join(f"SELECT sum({expression}) FROM {table}" for table in TABLES)  # noqa: S608
@@ -111,12 +113,12 @@ def _store(connection: sqlite3.Connection, batch: Batch, rows: Sequence[Flush]) 
 def _values(cursor: int, row: Flush) -> tuple[Any, ...]:
     last = cursor + row.rows - 1
     return (
-        *(cursor, last, row.rows, row.oldest, row.newest, *row.counts, row.size, None),
+        *(cursor, last, row.rows, row.oldest, row.newest, *row.counts, *row.sizes, row.size, None),
         *(row.raw, row.checksum, row.data),
     )
 
 
-_INSERT = f"INSERT INTO head ({COLUMNS}, raw, checksum, data) VALUES ({','.join('?' * 16)})"  # noqa: S608
+_INSERT = f"INSERT INTO head ({COLUMNS}, raw, checksum, data) VALUES ({','.join('?' * 22)})"  # noqa: S608
 
 if TYPE_CHECKING:
     _: type[LogStoragePort] = SQLiteLogs

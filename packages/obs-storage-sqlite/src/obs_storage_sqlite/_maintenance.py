@@ -23,30 +23,27 @@ async def maintain(resource: Resource, log_damage: Damage, metric_damage: Damage
 
     What takes long is done in a thread of its own: the one that writes is free meanwhile.
     """
-    try:
-        plan = await resource.run(logs.plan_seal)
-        if plan is not None:
-            return await rewrite(resource, plan, log_damage)
-        if await compact(resource, log_damage) or await _seal_samples(resource, metric_damage):
-            return True
-    except _EndingError:
-        # It is left to the next start.
-        return False
+    plan = await resource.run(logs.plan_seal)
+    if plan is not None:
+        return await _rewrite(resource, plan, log_damage)
+    if await compact(resource, log_damage) or await _seal_samples(resource, metric_damage):
+        return True
     return await resource.run(_tidy)
 
 
 async def compact(resource: Resource, damage: Damage) -> bool:
     """Rewrite a block of which most is gone; whether there was one."""
     plan = await resource.run(logs.plan_compact)
-    if plan is None:
-        return False
-    await rewrite(resource, plan, damage)
-    return True
+    return plan is not None and await _rewrite(resource, plan, damage)
 
 
-async def rewrite(resource: Resource, plan: logs.Plan, damage: Damage) -> bool:
+async def _rewrite(resource: Resource, plan: logs.Plan, damage: Damage) -> bool:
     """Make one block of what is planned; whether there may be more to do."""
-    merged = await _in_thread(logs.merge, plan)
+    try:
+        merged = await _in_thread(logs.merge, plan)
+    except _EndingError:
+        # It is left to the next start.
+        return False
     if merged.block is None:
         damage.note(f"the block of cursor {merged.old[0].id}", merged.problem)
     return await resource.run(lambda database: logs.replace(database, merged))
@@ -56,7 +53,10 @@ async def _seal_samples(resource: Resource, damage: Damage) -> bool:
     found = await resource.run(samples.plan_seal)
     if found is None:
         return False
-    window = await _in_thread(samples.merge, found)
+    try:
+        window = await _in_thread(samples.merge, found)
+    except _EndingError:
+        return False
     for id_ in sorted({*window.ids}.difference(row.id for row in window.rows)):
         damage.note(f"the instant {id_}", "it cannot be sealed")
     return await resource.run(lambda database: samples.replace(database, window))

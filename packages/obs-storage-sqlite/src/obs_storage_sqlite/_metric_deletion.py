@@ -2,24 +2,28 @@
 
 import sqlite3
 from functools import partial
-from math import inf
 from typing import Final, NamedTuple
 
-from obs_core import StorageError
-
 from ._database import Database
+from ._flushes import time_bounds
 from ._headers import bitmap, live
+from ._looking import DAMAGE
 from ._metric_rows import SPAN, read_window
 
 _STEP: Final = 500
 _WINDOWS: Final = 4
+_CHOSEN: Final = "(?1 IS NULL OR timestamp < ?1) AND id <= ?2"
 
 
 class Selection(NamedTuple):
     """Rows older than `before`, with ids up to `upto`."""
 
-    before: float = inf
+    before: float | None = None
     upto: int = 1 << 40
+
+    def takes(self, timestamp: float, id_: int) -> bool:
+        """Whether a row, or all up to a row, is selected."""
+        return (self.before is None or timestamp < self.before) and id_ <= self.upto
 
 
 def delete(database: Database, selection: Selection) -> int:
@@ -65,19 +69,20 @@ def oldest_of(database: Database, excess: int) -> int:
 
 
 def _has_points(connection: sqlite3.Connection, selection: Selection) -> bool:
-    sql = "SELECT 1 FROM points WHERE timestamp < ? AND id <= ? LIMIT 1"
+    sql = f"SELECT 1 FROM points WHERE {_CHOSEN} LIMIT 1"  # noqa: S608
     return connection.execute(sql, (selection.before, selection.upto)).fetchone() is not None
 
 
 def _delete_points(connection: sqlite3.Connection, selection: Selection) -> int:
-    chosen = f"SELECT id, samples FROM points WHERE timestamp < ? AND id <= ? ORDER BY id LIMIT {_STEP}"  # noqa: S608
+    chosen = f"SELECT id, samples FROM points WHERE {_CHOSEN} ORDER BY id LIMIT {_STEP}"  # noqa: S608
     rows = connection.execute(chosen, (selection.before, selection.upto)).fetchall()
     connection.executemany("DELETE FROM points WHERE id = ?", [(id_,) for id_, _ in rows])
     return sum(samples for _, samples in rows)
 
 
 def _windows(connection: sqlite3.Connection, selection: Selection, after: int) -> list[int]:
-    sql = f"SELECT id FROM windows WHERE id > ? AND id <= ? AND oldest < ? ORDER BY id LIMIT {_WINDOWS}"  # noqa: S608
+    chosen = "id > ?1 AND id <= ?2 AND (?3 IS NULL OR oldest < ?3)"
+    sql = f"SELECT id FROM windows WHERE {chosen} ORDER BY id LIMIT {_WINDOWS}"  # noqa: S608
     return [row[0] for row in connection.execute(sql, (after, selection.upto, selection.before)).fetchall()]
 
 
@@ -88,25 +93,26 @@ def _delete_window(connection: sqlite3.Connection, selection: Selection, id_: in
     if row is None:
         return 0
     last, newest, samples, gone, checksum, directory = row
-    if newest < selection.before and last <= selection.upto:
+    if selection.takes(newest, last):
         _remove_window(connection, id_)
         return int(samples)
     try:
         window = read_window(connection, id_, checksum, directory)
-    except StorageError:
+        rows = live(window.count, gone)
+        lost = [row for row in rows if selection.takes(window.times[row], window.ids[row])]
+        count = sum(len(window.series_of(row)) for row in lost)
+        left = [window.times[row] for row in set(rows).difference(lost)]
+    except DAMAGE:
+        # Nobody knows what is in it: it goes when all of it may go.
         return 0
-    rows = live(window.count, gone)
-    lost = [row for row in rows if window.times[row] < selection.before and window.ids[row] <= selection.upto]
     if not lost:
         return 0
-    count = sum(len(window.series_of(row)) for row in lost)
-    left = [window.times[row] for row in set(rows).difference(lost)]
     if not left:
         _remove_window(connection, id_)
         return int(samples)
     connection.execute(
         "UPDATE windows SET gone = ?, samples = ?, oldest = ?, newest = ? WHERE id = ?",
-        (bitmap(window.count, lost, gone), samples - count, min(left), max(left), id_),
+        (bitmap(window.count, lost, gone), samples - count, *time_bounds(left), id_),
     )
     return count
 
@@ -125,9 +131,13 @@ def _inside(connection: sqlite3.Connection, last: int, count: int) -> int:
     id_, gone, checksum, directory = connection.execute(
         "SELECT id, gone, checksum, data FROM windows WHERE last = ?", (last,)
     ).fetchone()
-    window = read_window(connection, id_, checksum, directory)
-    for row in reversed(live(window.count, gone)):
-        if count <= 0:
-            return window.ids[row]
-        count -= len(window.series_of(row))
+    try:
+        window = read_window(connection, id_, checksum, directory)
+        for row in reversed(live(window.count, gone)):
+            if count <= 0:
+                return window.ids[row]
+            count -= len(window.series_of(row))
+    except DAMAGE:
+        # It stays until all of it may go.
+        pass
     return 0

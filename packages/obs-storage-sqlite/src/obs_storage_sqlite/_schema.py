@@ -14,8 +14,10 @@ APPLICATION_ID: Final = 0x6F627331  # "obs1"
 VERSION: Final = 2
 
 LEVEL_COLUMNS: Final = tuple(level.lower() for level in LEVELS)
-_LEVELS: Final = ", ".join(f"{column} INTEGER NOT NULL" for column in LEVEL_COLUMNS)
-# `id` is the cursor of the first entry. `gone` has a bit for each of the `rows` that was deleted.
+SIZE_COLUMNS: Final = tuple(f"{column}_size" for column in LEVEL_COLUMNS)
+_LEVELS: Final = ", ".join(f"{column} INTEGER NOT NULL" for column in (*LEVEL_COLUMNS, *SIZE_COLUMNS))
+# `id` is the cursor of the first entry. `gone` has a bit for each of the `rows` that was deleted. `size` is what
+# the row takes in the file; what of it each level has that is not gone, is in columns of their own.
 _HEADER: Final = f"""
     id INTEGER PRIMARY KEY,
     last INTEGER NOT NULL,

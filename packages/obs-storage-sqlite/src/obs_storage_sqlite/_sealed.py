@@ -11,8 +11,8 @@ from obs_core import LEVELS, LogEntry, StorageError
 
 from ._blocks import block_filter, encode_block
 from ._filters import stripes
-from ._flushes import count_levels, time_bounds
-from ._headers import COLUMNS, Header, stored_size, values
+from ._flushes import count_levels, level_sizes, time_bounds
+from ._headers import COLUMNS, Header, shares, stored_size, values
 from ._views import BlockView
 
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -35,8 +35,10 @@ def build(cursors: Sequence[int], entries: Sequence[LogEntry]) -> Sealed:
     oldest, newest = time_bounds([entry.timestamp for entry in entries])
     counts = count_levels([LEVELS.index(entry.level) for entry in entries])
     size = sum(map(stored_size, parts)) + 80
+    sizes = shares(size, level_sizes(entries, counts))
     return Sealed(
-        Header(*(cursors[0], cursors[-1], len(entries), oldest, newest), *(counts, size, None, True)), parts
+        Header(*(cursors[0], cursors[-1], len(entries), oldest, newest), *(counts, sizes, size, None, True)),
+        parts,
     )
 
 

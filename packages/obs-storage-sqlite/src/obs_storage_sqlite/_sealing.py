@@ -13,7 +13,7 @@ from obs_core import LogEntry
 from ._database import Database
 from ._deletion import read_stored, remove
 from ._flushes import MAX_ENTRIES, MAX_RAW
-from ._headers import COLUMNS, TOTAL, Header, header
+from ._headers import COLUMNS, SIZE_LEFT, Header, header
 from ._looking import DAMAGE, view
 from ._paging import Stored
 from ._sealed import Sealed, build, insert_block, insert_header
@@ -45,9 +45,9 @@ def plan_seal(database: Database) -> Plan | None:
 
 
 def plan_compact(database: Database) -> Plan | None:
-    """A block of which more than half is gone, but for those that could not be rewritten."""
+    """A block of whose bytes more than half are gone, but for those that could not be rewritten."""
     left = len(database.unreadable) + 1
-    sql = f"SELECT {COLUMNS} FROM blocks WHERE gone IS NOT NULL AND 2 * {TOTAL} < rows LIMIT {left}"  # noqa: S608
+    sql = f"SELECT {COLUMNS} FROM blocks WHERE gone IS NOT NULL AND 2 * {SIZE_LEFT} < size LIMIT {left}"  # noqa: S608
     for row in database.select(sql):
         one = header(row, sealed=True)
         if one.id not in database.unreadable:
