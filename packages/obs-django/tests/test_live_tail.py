@@ -13,7 +13,7 @@ from servers import Server, wait_for
 from obs_django import _tail
 
 pytestmark = pytest.mark.integration
-LIMIT = 10.0
+LIMIT = 90.0
 
 
 class Reader:
@@ -23,6 +23,7 @@ class Reader:
         self.chunks: asyncio.Queue[bytes | None] = asyncio.Queue()
         self.taking = asyncio.Semaphore(0)
         self.gone = asyncio.Event()
+        self.offered = asyncio.Event()
         self.status = 0
         self._asked = False
         self._scope = {
@@ -63,6 +64,7 @@ class Reader:
         if event["type"] == "http.response.start":
             self.status = event["status"]
             return
+        self.offered.set()
         await self.taking.acquire()
         self.chunks.put_nowait(event.get("body", b""))
 
@@ -100,14 +102,13 @@ async def test_a_stream_ends_when_the_process_begins_to_stop(runtime):
 @pytest.mark.asyncio
 @pytest.mark.parametrize("stopping", [True, False])
 async def test_a_reader_that_does_not_read_is_given_up(runtime, monkeypatch, stopping):
-    if not stopping:
-        monkeypatch.setattr(_tail, "SEND_SECONDS", 0.05)
+    monkeypatch.setattr(_tail, "SEND_SECONDS", 10 * LIMIT if stopping else 0.05)
     runtime.start()
     log(runtime, "before")
     reader = Reader("follow=true")
     async with reader:
         if stopping:
-            await asyncio.sleep(0.05)
+            await asyncio.wait_for(reader.offered.wait(), LIMIT)
             await asyncio.to_thread(runtime.stop)
         await asyncio.wait_for(asyncio.gather(reader.task, return_exceptions=True), LIMIT)
     assert reader.chunks.empty()

@@ -5,7 +5,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from servers import PROJECT, SERVERS, Server, wait_for
+from servers import DEADLINE, PROJECT, SERVERS, Server, wait_for
 
 from obs_core import LogQuery
 from obs_storage_sqlite import SQLiteStorage
@@ -101,7 +101,7 @@ def test_a_command_of_manage_starts_nothing(tmp_path, command):
         env={"SHOP_FOLDER": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=DEADLINE,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -116,7 +116,7 @@ def test_a_script_or_the_shell_starts_it_itself(tmp_path):
         env={"SHOP_FOLDER": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=DEADLINE,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -139,7 +139,7 @@ def test_a_bad_setting_stops_the_server_with_a_clear_line(tmp_path):
         env={"DJANGO_SETTINGS_MODULE": "shop.settings", "SHOP_RUNTIME": "shop.nowhere.runtime"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=DEADLINE,
         check=False,
     )
     assert done.returncode == 1
