@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from obs_core import LogHandler
-from obs_core.servers import capture_servers
+from obs_core.servers import ServerHandler, capture_servers, release_servers
 
 pytestmark = pytest.mark.unit
 
@@ -40,6 +40,20 @@ def test_each_record_is_captured_once_wherever_it_goes(loggers, handler):
     for logger in loggers.values():
         logger.info("from %s", logger.name)
     assert sorted(entry.message for entry in handler.drain(100)) == sorted(f"from {name}" for name in loggers)
+
+
+def test_what_is_released_is_on_no_logger_and_what_another_handler_captures_stays(loggers, handler):
+    other = LogHandler()
+    loggers["uvicorn"].propagate = loggers["gunicorn.error"].propagate = False
+    capture_servers(handler)
+    capture_servers(other)
+    release_servers(handler)
+    release_servers(handler)
+    left = [one for logger in loggers.values() for one in logger.handlers]
+    assert [one.handler for one in left if isinstance(one, ServerHandler)] == [other, other]
+    loggers["uvicorn.error"].info("still")
+    assert [entry.message for entry in handler.drain(100)] == []
+    assert [entry.message for entry in other.drain(100)] == ["still"]
 
 
 def test_an_access_line_of_uvicorn_is_kept_without_its_query(loggers, handler):

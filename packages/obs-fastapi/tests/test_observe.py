@@ -5,12 +5,13 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 import pytest_asyncio
-from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.responses import PlainTextResponse
 
-from obs_core import ConfigurationError, MemoryStorage
+from obs_asgi import ObsMiddleware
+from obs_core import ConfigurationError, LogQuery, MemoryStorage
 from obs_core.encoders import parse_series_key
 from obs_fastapi import create_router, observe
 from obs_runtime import EmbeddedRuntime
@@ -265,16 +266,51 @@ async def test_the_router_is_placed_by_the_application(runtime):
 
 
 @pytest.mark.asyncio
-async def test_the_router_starts_and_stops_the_runtime():
+async def test_the_router_starts_and_stops_the_runtime_where_nobody_else_did():
     runtime = EmbeddedRuntime(MemoryStorage(), signals=False)
-    captured: list[bool] = []
+    running: list[bool] = []
 
     @asynccontextmanager
     async def lifespan(_):
+        running.append(runtime.running)
         yield
-        captured.append(runtime.handler in logging.getLogger().handlers)
+        running.append(runtime.running)
+
+    @asynccontextmanager
+    async def inner(_):
+        running.append(runtime.running)
+        yield
 
     app = FastAPI(lifespan=lifespan)
     app.include_router(create_router(runtime, access="open"))
+    app.include_router(APIRouter(lifespan=inner))
     assert await lived(app) == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
-    assert runtime.handler not in logging.getLogger().handlers
+    assert running == [False, True, False]
+
+
+@pytest.mark.parametrize("owner", ["middleware", "lifespan"])
+@pytest.mark.asyncio
+async def test_the_router_stops_no_runtime_that_was_started_around_it(owner):
+    storage = MemoryStorage()
+    runtime = EmbeddedRuntime(storage, signals=False)
+
+    @asynccontextmanager
+    async def logging_itself(_):
+        logging.getLogger("shop").warning("up")
+        yield
+        logging.getLogger("shop").warning("down")
+
+    @asynccontextmanager
+    async def owning(app):
+        async with runtime, logging_itself(app):
+            yield
+
+    app = FastAPI(lifespan=owning if owner == "lifespan" else logging_itself)
+    app.include_router(create_router(runtime, access="open"))
+    if owner == "middleware":
+        app.add_middleware(ObsMiddleware, runtime=runtime)
+    assert await lived(app) == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+    assert not runtime.running
+    async with storage:
+        entries = [stored.entry async for stored in storage.logs.read(LogQuery())]
+    assert [entry.message for entry in entries if entry.logger == "shop"] == ["up", "down"]

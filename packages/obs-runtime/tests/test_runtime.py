@@ -18,6 +18,7 @@ from obs_core import (
     StorageError,
 )
 from obs_core.encoders import parse_series_key
+from obs_core.servers import capture_servers
 from obs_runtime import EmbeddedRuntime
 from obs_storage_sqlite import SQLiteStorage
 
@@ -278,6 +279,23 @@ def test_a_handler_that_was_removed_is_put_back():
         logging.getLogger().removeHandler(runtime.handler)
         assert eventually(lambda: runtime.handler in logging.getLogger().handlers)
     assert runtime.handler not in logging.getLogger().handlers
+
+
+def test_after_the_end_it_holds_no_logger_of_a_server():
+    server = logging.getLogger("uvicorn.error")
+    kept = server.propagate, list(server.handlers)
+    server.propagate, server.handlers = False, []
+    try:
+        for _ in range(3):
+            runtime = EmbeddedRuntime(MemoryStorage(), signals=False)
+            with runtime:
+                assert runtime.running
+                capture_servers(runtime.handler)
+                assert len(server.handlers) == 1
+            assert not runtime.running
+            assert (server.handlers, runtime.handler in logging.getLogger().handlers) == ([], False)
+    finally:
+        server.propagate, server.handlers = kept
 
 
 @pytest.mark.asyncio

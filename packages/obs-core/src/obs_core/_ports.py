@@ -143,6 +143,10 @@ class Runtime(Protocol):
     @property
     def handler(self) -> "LogHandler": ...
 
+    @property
+    def running(self) -> bool:
+        """Whether it was started and not stopped."""
+
     def start(self) -> None:
         """Idempotent and thread-safe. In the main thread it also installs the exit hooks (again)."""
 

@@ -36,6 +36,16 @@ def capture_servers(handler: logging.Handler, names: Iterable[str] = SERVERS) ->
             logger.addHandler(ServerHandler(handler))
 
 
+def release_servers(handler: logging.Handler) -> None:
+    """Take back what `capture_servers` did: nothing of the handler is left on any logger of a server."""
+    for logger in list(logging.root.manager.loggerDict.values()):
+        if not isinstance(logger, logging.Logger):  # a place for a name that has only children
+            continue
+        for one in list(logger.handlers):
+            if isinstance(one, ServerHandler) and one.handler is handler:
+                logger.removeHandler(one)
+
+
 def _is_ours(one: logging.Handler, handler: logging.Handler) -> bool:
     return one is handler or (isinstance(one, ServerHandler) and one.handler is handler)
 

@@ -1,6 +1,7 @@
 """The one line."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 from weakref import WeakSet
 
@@ -33,47 +34,54 @@ def observe(
     Everything else may be added to the application before or after: ours stays outermost, and our paths are found
     first. `access` and `metrics_access` may be a dependency, `Depends(...)`, which raises for whom it does not let in;
     then the endpoints are routes of the application, below its middleware. A stream that follows the logs ends after
-    `stream_life` seconds. Paths in `exclude` are not measured;
-    `server_logs` captures the loggers of uvicorn and gunicorn, `sizes` measures the bodies of requests and responses.
-    Raises `ConfigurationError` where nobody could ever be let in, where the application runs already, or is observed
-    twice.
+    `stream_life` seconds. Paths in `exclude` are not measured; `server_logs` captures the loggers of uvicorn and
+    gunicorn, `sizes` measures the bodies of requests and responses. Raises `ConfigurationError` where nobody could
+    ever be let in, where the application runs already, or is observed twice.
     """
+    _refuse_late(app)
+    endpoints = _endpoints(app, runtime, prefix, token, access, metrics_access, stream_life)
+    _observed.add(app)
+    ours = partial(ObsMiddleware, runtime=runtime, endpoints=endpoints, prefix=prefix, exclude=exclude)
+    routes = RouteTemplates(lambda: app.routes)
+    _put_around(app, partial(ours, route=routes, server_logs=server_logs, sizes=sizes))
+
+
+def _refuse_late(app: FastAPI) -> None:
     if app.middleware_stack is not None:
         raise ConfigurationError(
             "observe(app, runtime) comes before the first request: call it where app is made"
         )
     if app in _observed:
         raise ConfigurationError("this application is observed already: call observe(app, runtime) once")
-    endpoints = None
-    if isinstance(access, Depends) or isinstance(metrics_access, Depends):
-        router = create_router(
-            runtime,
-            prefix=prefix,
-            token=token,
-            access=access,
-            metrics_access=metrics_access,
-            stream_life=stream_life,
-        )
-        app.router.routes[:0] = router.routes  # before whatever catches all
-    else:
-        endpoints = ObsApp(
+
+
+def _endpoints(
+    app: FastAPI,
+    runtime: Runtime,
+    prefix: str,
+    token: str | Sequence[str] | None,
+    access: HostAccess,
+    metrics_access: HostAccess | None,
+    stream_life: float,
+) -> ObsApp | None:
+    """The endpoints for the middleware; None where they are routes of the application, for its dependencies."""
+    if not isinstance(access, Depends) and not isinstance(metrics_access, Depends):
+        return ObsApp(
             runtime, token=token, access=access, metrics_access=metrics_access, stream_life=stream_life
         )
-    _observed.add(app)
+    router = create_router(
+        runtime,
+        prefix=prefix,
+        token=token,
+        access=access,
+        metrics_access=metrics_access,
+        stream_life=stream_life,
+    )
+    app.router.routes[:0] = router.routes  # before whatever catches all
+    return None
+
+
+def _put_around(app: FastAPI, ours: Callable[[Any], ObsMiddleware]) -> None:
     build = app.build_middleware_stack
-
-    def build_ours_around() -> Any:
-        stack: Any = build()
-        return ObsMiddleware(
-            stack,
-            runtime,
-            endpoints=endpoints,
-            prefix=prefix,
-            route=RouteTemplates(lambda: app.routes),
-            exclude=exclude,
-            server_logs=server_logs,
-            sizes=sizes,
-        )
-
     # Called once, at the first event, when all middleware has been added.
-    app.build_middleware_stack = build_ours_around  # type: ignore[method-assign]
+    app.build_middleware_stack = lambda: ours(build())  # type: ignore[method-assign]

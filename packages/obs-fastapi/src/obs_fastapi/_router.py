@@ -1,7 +1,7 @@
 """The endpoints as a router, for those who place them themselves."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final
 
 from fastapi import APIRouter, Response
@@ -26,21 +26,13 @@ def create_router(
     metrics_access: HostAccess | None = None,
     stream_life: float = 300.0,
 ) -> APIRouter:
-    """A router with `/metrics` and `/logs`, which starts and stops the runtime with the application.
+    """A router with `/metrics` and `/logs`; where nobody else did, it starts and stops the runtime.
 
-    `access` and `metrics_access` may be a dependency, `Depends(...)`, which raises for whom it does not let
-    in. Include the router before routes that catch all. Raises `ConfigurationError` where nobody could ever
-    be let in.
+    A router lives inside the application's own lifespan: what that one logs is captured where the runtime was started
+    around it, by `ObsMiddleware` or `async with runtime`. `access` and `metrics_access` may be a dependency,
+    `Depends(...)`, which raises for whom it does not let in. Include the router before routes that catch all.
+    Raises `ConfigurationError` where nobody could ever be let in.
     """
-
-    @asynccontextmanager
-    async def lifespan(_: Any) -> AsyncIterator[None]:
-        runtime.start()
-        try:
-            yield
-        finally:
-            runtime.stop()
-
     metrics_access = access if metrics_access is None else metrics_access
     app = ObsApp(
         runtime,
@@ -53,13 +45,27 @@ def create_router(
     async def endpoint() -> Response:
         return _Answer(app)
 
-    router = APIRouter(prefix=prefix, lifespan=lifespan)
+    router = APIRouter(prefix=prefix, lifespan=_lifespan_of(runtime))
     for path, check in (("/metrics", metrics_access), ("/logs", access)):
         dependencies = [check] if isinstance(check, Depends) else []
         router.add_api_route(
             path, endpoint, methods=_METHODS, dependencies=dependencies, include_in_schema=False, name="obs"
         )
     return router
+
+
+def _lifespan_of(runtime: Runtime) -> Callable[[Any], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(_: Any) -> AsyncIterator[None]:
+        begun = not runtime.running
+        runtime.start()
+        try:
+            yield
+        finally:
+            if begun:  # who started it around us has more to log
+                runtime.stop()
+
+    return lifespan
 
 
 def _checked(access: HostAccess) -> Access:

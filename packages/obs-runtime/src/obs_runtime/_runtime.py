@@ -15,6 +15,7 @@ from obs_core import ConfigurationError, LogHandler, MetricFamily, Registry, Ret
 from obs_core.logger import Logger
 from obs_core.process import process_metrics as declare_process_metrics
 from obs_core.retention import DEFAULT_RETENTION
+from obs_core.servers import release_servers
 
 from . import _exits, _forks
 from ._background import Answer, Background, Bell
@@ -97,6 +98,11 @@ class EmbeddedRuntime:
         _exits.watch(self)
         _exits.install()
 
+    @property
+    def running(self) -> bool:
+        """Whether it was started and not stopped."""
+        return self._background is not None
+
     def start(self) -> None:
         """Begin to capture and to write. Raises `ConfigurationError` where another runtime runs on this registry."""
         background = self._background
@@ -131,6 +137,7 @@ class EmbeddedRuntime:
             # Closed first, or the background puts it back.
             self.handler.closed = True
             logging.getLogger().removeHandler(self.handler)
+            release_servers(self.handler)
             background.stop(_STOP)
             _running.pop(self.registry, None)
 
