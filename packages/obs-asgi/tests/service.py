@@ -3,6 +3,7 @@
 import logging
 import os
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 from starlette.applications import Starlette
@@ -18,7 +19,10 @@ log = logging.getLogger("shop")
 
 
 async def say(request: Request) -> PlainTextResponse:
-    log.warning(request.path_params["word"], extra={"size": "x" * int(request.query_params.get("size", "0"))})
+    """Logs the word `times` times, each with text of `size` that cannot be made much smaller."""
+    size = int(request.query_params.get("size", "0"))
+    for _ in range(int(request.query_params.get("times", "1"))):
+        log.warning(request.path_params["word"], extra={"size": token_hex(size // 2)})
     return PlainTextResponse(str(os.getpid()))
 
 

@@ -3,7 +3,7 @@
 import http.client
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
@@ -29,23 +29,24 @@ def proxy(port: int, **added: str) -> Iterator[str]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            upstream = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
             headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
-            added_headers = {name.replace("_", "-"): value for name, value in added.items()}
-            upstream.request(
-                "GET", self.path, headers={**headers, "Host": f"127.0.0.1:{port}", **added_headers}
-            )
-            response = upstream.getresponse()
-            body = response.read()
+            headers["Host"] = f"127.0.0.1:{port}"
+            headers |= {name.replace("_", "-"): value for name, value in added.items()}
+            with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as upstream:
+                upstream.request("GET", self.path, headers=headers)
+                response = upstream.getresponse()
+                body = response.read()
             self.send_response(response.status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
-            upstream.close()
 
         def log_message(self, *_: object) -> None: ...
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    class Front(ThreadingHTTPServer):
+        daemon_threads = False  # they are waited for at the end, with their sockets closed
+
+    with Front(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:
@@ -55,16 +56,21 @@ def proxy(port: int, **added: str) -> Iterator[str]:
             thread.join()
 
 
+def get(url: str, **options: object) -> httpx.Response:
+    """A busy machine may take its time."""
+    return httpx.get(url, timeout=60, **options)
+
+
 def test_without_the_token_everybody_gets_the_same_401_through_a_proxy_too(serve):
     server = serve("uvicorn")
     with proxy(server.port) as front:
         answers = [
-            httpx.get(f"{base}{path}")
+            get(f"{base}{path}")
             for base in (server.url, front)
             for path in ("/metrics", "/logs", "/logs?follow=true", "/logs?limit=0")
         ]
-        answers.append(httpx.get(f"{front}/metrics", headers={"authorization": "Bearer wrong"}))
-        right = httpx.get(f"{front}/metrics", headers={"authorization": "Bearer secret"})
+        answers.append(get(f"{front}/metrics", headers={"authorization": "Bearer wrong"}))
+        right = get(f"{front}/metrics", headers={"authorization": "Bearer secret"})
     assert {answer.status_code for answer in answers} == {401}
     assert len({answer.content for answer in answers}) == 1
     assert right.status_code == 200
@@ -72,10 +78,10 @@ def test_without_the_token_everybody_gets_the_same_401_through_a_proxy_too(serve
 
 def test_a_proxy_that_says_so_is_not_loopback(serve):
     server = serve("uvicorn", OBS_TEST_ACCESS="loopback")
-    assert httpx.get(f"{server.url}/metrics").status_code == 200
+    assert get(f"{server.url}/metrics").status_code == 200
     for header in FORWARDING:
         with proxy(server.port, **{header: "127.0.0.1"}) as front:
-            assert httpx.get(f"{front}/metrics").status_code == 401, header
+            assert get(f"{front}/metrics").status_code == 401, header
 
 
 def test_a_client_that_calls_itself_local_is_not(serve):
@@ -88,21 +94,23 @@ def test_a_client_that_calls_itself_local_is_not(serve):
         {"origin": "https://evil.example"},
         {"sec-fetch-site": "cross-site"},
     ):
-        assert httpx.get(f"{server.url}/metrics", headers=headers).status_code == 401
+        assert get(f"{server.url}/metrics", headers=headers).status_code == 401
 
 
 def test_a_token_is_taken_from_the_header_alone_and_no_bytes_of_it_make_a_500(serve):
     server = serve("uvicorn")
-    assert httpx.get(f"{server.url}/metrics?token=secret").status_code == 401
+    assert get(f"{server.url}/metrics?token=secret").status_code == 401
     for value in ("Bearer sécret", "Bearer \xff\xfe", "Basic \xff", "Basic c2VjcmV0", "Bearer", "secret"):
-        answer = httpx.get(f"{server.url}/metrics", headers={"authorization": value.encode("latin-1")})
+        answer = get(f"{server.url}/metrics", headers={"authorization": value.encode("latin-1")})
         assert answer.status_code == 401
-    assert httpx.get(f"{server.url}/metrics", auth=("anyone", "secret")).status_code == 200
+    assert get(f"{server.url}/metrics", auth=("anyone", "secret")).status_code == 200
 
 
 def test_who_comes_over_a_unix_socket_needs_the_token(serve, tmp_path):
     place = str(tmp_path / "socket")
     serve("uvicorn", OBS_TEST_ACCESS="loopback", OBS_TEST_SOCKET=place)
-    with httpx.Client(transport=httpx.HTTPTransport(uds=place), base_url="http://localhost") as client:
+    with httpx.Client(
+        transport=httpx.HTTPTransport(uds=place), timeout=60, base_url="http://localhost"
+    ) as client:
         assert client.get("/metrics").status_code == 401
         assert client.get("/metrics", headers={"authorization": "Bearer secret"}).status_code == 200

@@ -315,6 +315,32 @@ async def test_the_newest_that_are_found_in_time_are_given_and_the_older_are_nam
     assert messages(older)[::-1] + messages(page) == slow
 
 
+@pytest.mark.parametrize("query", ["q=x", "q=x&limit=10000", "limit=2500", "level=ERROR"])
+@pytest.mark.asyncio
+async def test_the_newest_are_looked_for_once(owner, endpoints, query):
+    await store(owner, *(f"x{number}" if number % 700 == 0 else number for number in range(5000)))
+    read, looked = owner.storage.logs.read, []
+
+    async def watched(asked):
+        looked.append(asked.order)
+        async for stored in read(asked):
+            yield stored
+
+    owner.storage.logs.read = watched
+    found = messages(await lines(endpoints, query))
+    whole = {"limit=2500": [str(n) if n % 700 else f"x{n}" for n in range(2500, 5000)], "level=ERROR": []}
+    assert found == whole.get(query, [f"x{number}" for number in range(0, 5000, 700)])
+    assert set(looked) == {"desc"}
+
+
+@pytest.mark.asyncio
+async def test_the_newest_that_are_too_many_to_be_kept_are_all_given(owner, endpoints):
+    await store(owner, *(f"{number} {'y' * 50_000}" for number in range(100)))
+    assert [word.split()[0] for word in messages(await lines(endpoints, "limit=90"))] == [
+        str(number) for number in range(10, 100)
+    ]
+
+
 @pytest.mark.asyncio
 async def test_large_entries_make_more_pages_not_larger_ones(owner, endpoints):
     await store(owner, *("y" * 60_000 for _ in range(50)))

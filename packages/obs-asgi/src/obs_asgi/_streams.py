@@ -1,4 +1,4 @@
-"""Sending what has no end of its own: bounded by the reader, by the server's stopping, and in each send."""
+"""Sending piece by piece: bounded by the reader and in each send; what has no end also by the server's stopping."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,26 +10,34 @@ from obs_core.http.aio import Stopping
 
 # A client that does not read for so long is given up.
 SEND_SECONDS: Final = 10.0
-# When the process stops, a stream that follows ends by itself; a send that hangs gets no longer than this.
+# When the process stops, a stream without end ends by itself; a send that hangs gets no longer than this.
 _LAST_SECONDS: Final = 0.5
 
 
 async def send_stream(
-    chunks: AsyncIterator[bytes], receive: ASGIReceiveCallable, send: ASGISendCallable, stopping: Stopping
+    chunks: AsyncIterator[bytes],
+    receive: ASGIReceiveCallable,
+    send: ASGISendCallable,
+    stopping: Stopping | None,
 ) -> None:
-    """Send all chunks, or as many as the reader takes; what the chunks raise goes on to the server."""
+    """Send all chunks, or as many as the reader takes; what the chunks raise goes on to the server.
+
+    Without `stopping` they go on to their end while the process stops, for as long as the server lets them.
+    """
     sending = asyncio.create_task(_send_all(chunks, send))
     leaving = asyncio.create_task(_left(receive))
-    ending = asyncio.create_task(stopping.wait())
+    tasks = [sending, leaving]
+    if stopping is not None:
+        tasks.append(asyncio.create_task(stopping.wait()))
     try:
-        await asyncio.wait((sending, leaving, ending), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         if not sending.done() and not leaving.done():
             await asyncio.wait((sending,), timeout=_LAST_SECONDS)
     finally:
         broken_off = not sending.done()
-        for task in (sending, leaving, ending):
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(sending, leaving, ending, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
     if broken_off or isinstance(sending.exception(), TimeoutError):
         _abort(send)
     else:

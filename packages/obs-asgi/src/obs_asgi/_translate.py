@@ -42,7 +42,7 @@ async def send_response(
         if isinstance(response.body, bytes):
             await send({"type": "http.response.body", "body": response.body, "more_body": False})
         else:
-            await send_stream(response.body, receive, send, stopping)
+            await send_stream(response.body, receive, send, stopping if response.endless else None)
     finally:
         # Also where the client left before the first byte: the stream holds one of few places.
         if not isinstance(response.body, bytes):

@@ -189,11 +189,11 @@ class Histogram(_Bound):
 
     def _remember(self, index: int, value: float, trace_id: object) -> None:
         """Keep the observation as the exemplar of its bucket, at most one in a second."""
-        if type(trace_id) is not str or not _TRACE.fullmatch(trace_id):
-            return
         if self._exemplars is None:
             self._exemplars = {}
         now, last = time(), self._exemplars.get(index)
         # A clock that was set back must not keep an old exemplar for ever.
-        if last is None or not 0.0 <= now - last.timestamp < _EXEMPLAR_SECONDS:
+        if last is not None and 0.0 <= now - last.timestamp < _EXEMPLAR_SECONDS:
+            return
+        if type(trace_id) is str and _TRACE.fullmatch(trace_id):
             self._exemplars[index] = Exemplar({"trace_id": trace_id}, value, now)

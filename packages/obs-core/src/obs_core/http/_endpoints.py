@@ -126,7 +126,7 @@ class Endpoints:
             if not isinstance(error, StorageError):
                 self._runtime.report("logs", error)
             return problem(503, "the logs cannot be read now: try again")
-        response = streamed(_NDJSON, body, _UNBUFFERED if asked.follow else ())
+        response = streamed(_NDJSON, body, _UNBUFFERED if asked.follow else (), endless=asked.follow)
         if request.method == "HEAD":
             await body.aclose()
             return headless(response)

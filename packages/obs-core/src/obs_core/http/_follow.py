@@ -11,7 +11,7 @@ from .._ports import LogStoragePort
 from .._queries import LogQuery, matches_log
 from .._records import StoredLog
 from ..encoders import ndjson_lines
-from ._pages import PAGE_ENTRIES, newest, read_page
+from ._pages import PAGE_ENTRIES, newest, read_page, reversed_lines
 from ._slots import Slots
 
 Pause = Callable[[float], Awaitable[bool]]
@@ -84,8 +84,7 @@ async def _beginning(logs: LogStoragePort, query: LogQuery) -> tuple[bytes, str]
     found = [last] if matches_log(query, last.entry) else []
     older = replace(query, order="desc", after=last.cursor, limit=FIRST - len(found))
     page = await read_page(logs, older, _PAGE_SECONDS)
-    lines = page.lines.splitlines(keepends=True)[::-1]
-    return b"".join([*lines, ndjson_lines(found)]), last.cursor
+    return reversed_lines(page.lines) + ndjson_lines(found), last.cursor
 
 
 async def _step(

@@ -34,12 +34,13 @@ class Request(msgspec.Struct, frozen=True):
 class Response(msgspec.Struct, frozen=True):
     """`body` is all of it or a stream; whoever sends a stream closes it (`aclose`), whatever happens.
 
-    No header is named twice.
+    An `endless` one has no end of its own: it is to be cut when the process stops. No header is named twice.
     """
 
     status: int
     headers: Headers
     body: bytes | AsyncGenerator[bytes, None]
+    endless: bool = False
 
 
 def complete(status: int, content_type: str, body: bytes, extra: Headers = ()) -> Response:
@@ -48,9 +49,11 @@ def complete(status: int, content_type: str, body: bytes, extra: Headers = ()) -
     return Response(status, (("content-type", content_type), length, *_ALWAYS, *extra), body)
 
 
-def streamed(content_type: str, body: AsyncGenerator[bytes, None], extra: Headers = ()) -> Response:
+def streamed(
+    content_type: str, body: AsyncGenerator[bytes, None], extra: Headers = (), *, endless: bool = False
+) -> Response:
     """An answer that is sent piece by piece."""
-    return Response(200, (("content-type", content_type), *_ALWAYS, *extra), body)
+    return Response(200, (("content-type", content_type), *_ALWAYS, *extra), body, endless)
 
 
 def problem(status: int, detail: str = "", parameter: str = "", extra: Headers = ()) -> Response:

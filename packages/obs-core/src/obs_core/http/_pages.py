@@ -17,6 +17,8 @@ from ..encoders import ndjson_lines
 
 PAGE_ENTRIES: Final = 1000
 PAGE_BYTES: Final = 1_000_000
+# What was found from the newest end is given without a second reading, as long as it is not more than this.
+_KEPT_BYTES: Final = 2 * PAGE_BYTES
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -27,6 +29,18 @@ class Page(msgspec.Struct, frozen=True):
     cursor: str
     more: bool
     late: bool
+
+
+class _Newest(msgspec.Struct, frozen=True):
+    """What was found from the newest end: `pages` of lines, the oldest first, or None where they are too many to keep.
+
+    `place` is the cursor before them then, "" where there is none, and `older` the cursor down to which was
+    looked when the time was up.
+    """
+
+    pages: list[bytes] | None
+    place: str
+    older: str
 
 
 class _TimeIsUpError(Exception):
@@ -71,9 +85,17 @@ async def found(logs: LogStoragePort, query: LogQuery, seconds: float) -> AsyncG
     left, spent, older = query.limit or PAGE_ENTRIES, 0.0, ""
     if query.since is None and not query.after and query.order == "asc":
         asked = monotonic()
-        place, older = await _before_newest(logs, query, seconds)
+        last = await _newest_answers(logs, query, seconds)
+        older = last.older
+        if last.pages is not None:
+            yield b""
+            for lines in filter(None, last.pages):
+                yield lines
+            if older:
+                yield _incomplete(older, "desc")
+            return
         # What was found in time is given, and has as much time again.
-        query, spent = replace(query, after=place), 0.0 if older else monotonic() - asked
+        query, spent = replace(query, after=last.place), 0.0 if older else monotonic() - asked
     begun = False
     while left:
         asked = monotonic()
@@ -92,28 +114,33 @@ async def found(logs: LogStoragePort, query: LogQuery, seconds: float) -> AsyncG
         yield _incomplete(older, "desc")
 
 
+def reversed_lines(lines: bytes) -> bytes:
+    """The same lines, the last of them first."""
+    return b"".join(lines.splitlines(keepends=True)[::-1])
+
+
 async def newest(logs: LogStoragePort) -> StoredLog | None:
     """The entry that was stored last."""
     return await _first(logs, LogQuery(order="desc", limit=1))
 
 
-async def _before_newest(logs: LogStoragePort, query: LogQuery, seconds: float) -> tuple[str, str]:
-    """The cursor before the newest `limit` entries that answer the query, "" where there are no more.
-
-    And where the time was up, the cursor down to which was looked. They are looked for from the newest end, and
-    never all in memory.
-    """
-    limit, oldest = query.limit or PAGE_ENTRIES, ""
+async def _newest_answers(logs: LogStoragePort, query: LogQuery, seconds: float) -> _Newest:
+    """The newest `limit` entries that answer the query, looked for from the newest end."""
+    left, oldest, size = query.limit or PAGE_ENTRIES, "", 0
+    pages: list[bytes] = []
     deadline = monotonic() + seconds
-    while limit > 0:
-        backwards = replace(query, order="desc", limit=limit, after=oldest)
+    while True:
+        backwards = replace(query, order="desc", limit=left, after=oldest)
         page = await read_page(logs, backwards, deadline - monotonic())
-        limit, oldest = limit - page.count, page.cursor
-        if page.late:
-            return await _before(logs, oldest), oldest
-        if not page.more:
-            return "", ""
-    return await _before(logs, oldest), ""
+        left, oldest, size = left - page.count, page.cursor, size + len(page.lines)
+        # Once they are too many, only their place is looked for.
+        pages = [reversed_lines(page.lines), *pages] if size <= _KEPT_BYTES else []
+        if page.late or not page.more or left <= 0:
+            break
+    older = oldest if page.late else ""
+    if size <= _KEPT_BYTES:
+        return _Newest(pages, "", older)
+    return _Newest(None, await _before(logs, oldest) if page.more else "", older)
 
 
 async def _before(logs: LogStoragePort, cursor: str) -> str:

@@ -15,7 +15,7 @@ _SANE: Final = re.compile(r"[!-~]{1,128}")
 # An identifier must be unique, not secret: a generator of our own is ten times cheaper than the kernel's, and
 # what the application does with `random.seed` does not touch it. A forked child must not repeat its parent's.
 _identifiers: Final = Random()  # noqa: S311
-_random_bytes: Final = _identifiers.randbytes
+_random_bits: Final = _identifiers.getrandbits
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_identifiers.seed)
 
@@ -57,7 +57,7 @@ def request_attributes(request_id: str = "", traceparent: str = "") -> dict[str,
 
     A request that brings neither has one identifier for both, which is also the cheapest.
     """
-    made = _random_bytes(16).hex()
+    made = f"{_random_bits(128):032x}"
     if not request_id and not traceparent:
         return {"request_id": made, "trace_id": made, "span_id": ""}
     trace_id, span_id = parse_traceparent(traceparent) or (made, "")
