@@ -273,3 +273,21 @@ async def test_what_a_level_takes_is_counted_in_bytes_and_given_back(tmp_path, s
         assert await storage.logs.size() <= whole // 2
         assert await storage.logs.count(level="ERROR") == 60
         assert await storage.verify() == []
+
+
+@pytest.mark.parametrize("table", ["blocks", "head"])
+@pytest.mark.asyncio
+async def test_a_header_that_is_not_as_it_was_written_deletes_nothing_that_is_young(tmp_path, small, table):
+    path = tmp_path / "obs.db"
+    async with SQLiteStorage(path) as storage:
+        for batch in range(5):
+            await storage.logs.write([LogEntry(float(batch * 5 + n), "INFO", f"{n}") for n in range(5)])
+        if table == "blocks":
+            await settle(storage)
+        change(path, f"UPDATE {table} SET newest = 0 WHERE id = 1")
+        assert any("checksum" in problem.what for problem in await storage.verify())
+        assert await storage.logs.delete_before(1.0) == 1
+        assert len(await messages(storage)) == 24
+        # Whoever looked inside wrote down what was found there.
+        assert await storage.verify() == []
+        assert await storage.logs.delete_before(0.5) == 0

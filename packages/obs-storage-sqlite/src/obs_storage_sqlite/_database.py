@@ -16,7 +16,7 @@ from ._forks import inside_sqlite, watch
 from ._gate import Gate, pause
 from ._migration import upgrade_step
 from ._reserve import Reserve
-from ._schema import VERSION, drop_oldest
+from ._schema import VERSION, drop_oldest, renew
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
@@ -216,11 +216,16 @@ class Database:
     def _reopen(self) -> None:
         # Where it fails, the next look tries again.
         self._identity = None
+        known = self.generation
         with suppress(sqlite3.Error):
             self._connection.close()
         create_private(self.path)
         self._connection = self._open()
         self._upgrade()
+        # What was open a moment ago is gone, or is an older state of itself: its numbers were given already.
+        self.transaction(lambda connection: renew(connection, known))
+        with closing(self._connection.execute("SELECT id FROM generation")) as cursor:
+            self.generation = str(cursor.fetchone()[0])
 
 
 def _looked_over(connection: sqlite3.Connection) -> sqlite3.Connection:

@@ -128,38 +128,46 @@ def _stepper(
 
 
 def _delete_of(connection: sqlite3.Connection, one: Header, selection: Selection) -> int:
-    if selection.covers(one):
-        remove(connection, [one])
-        return one.entries
-    try:
-        seen = view(read_stored(connection, one))
-        rows = selection.rows(one, seen)
-        after = _without(one, seen, rows) if rows else one
-    except DAMAGE:
-        # Nobody knows what is in it: it goes when all of it may go.
+    covered = selection.covers(one)
+    if not (covered and one.sound):
+        try:
+            seen = view(read_stored(connection, one))
+            rows = selection.rows(one, seen)
+            return _take_out(connection, one, _without(one, seen, rows), len(rows))
+        except DAMAGE:
+            # Nobody knows what is in it: it goes when all of it may go.
+            pass
+    if not covered:
         return 0
-    if not rows:
+    remove(connection, [one])
+    return one.entries
+
+
+def _take_out(connection: sqlite3.Connection, one: Header, after: Header, count: int) -> int:
+    """Write the header without `count` entries; also where none went, but it was not as it had been written."""
+    if not count and one.sound:
         return 0
     if not after.entries:
         remove(connection, [one])
-        return len(rows)
+        return count
     columns = ", ".join(f"{column} = ?" for column in COLUMNS.split(", "))
     connection.execute(
         f"UPDATE {'blocks' if one.sealed else 'head'} SET {columns} WHERE id = ?",  # noqa: S608
         (*values(after), one.id),
     )
-    return len(rows)
+    return count
 
 
 def _without(one: Header, seen: BlockView | FlushView, rows: Sequence[int]) -> Header:
     """The header when some of its rows are gone."""
     lost = count_levels([seen.levels[row] for row in rows])
-    times = [seen.times[row] for row in set(one.live()).difference(rows)]
+    left = set(one.live()).difference(rows)
+    times = [seen.times[row] for row in left]
     oldest, newest = time_bounds(times) if times else (one.oldest, one.newest)
     return one._replace(
         oldest=oldest,
         newest=newest,
-        counts=tuple(before - less for before, less in zip(one.counts, lost, strict=True)),
+        counts=count_levels([seen.levels[row] for row in left]),
         # Within a block and a level entries are taken as equally large.
         sizes=tuple(
             size - size * less // max(before, 1)

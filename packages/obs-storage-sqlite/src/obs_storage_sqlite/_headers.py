@@ -1,17 +1,20 @@
 """The headers of blocks and of flush rows: what a query must know before it decompresses anything."""
 
+import struct
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
+from zlib import crc32
 
 from obs_core import LEVELS, LogQuery, levels_from, parse_level
 
 from ._schema import LEVEL_COLUMNS, SIZE_COLUMNS
 
 COLUMNS: Final = ", ".join(
-    (*("id", "last", "rows", "oldest", "newest"), *LEVEL_COLUMNS, *SIZE_COLUMNS, *("size", "gone"))
+    (*("id", "last", "rows", "oldest", "newest"), *LEVEL_COLUMNS, *SIZE_COLUMNS, *("size", "gone", "seal"))
 )
 TOTAL: Final = "(" + "+".join(LEVEL_COLUMNS) + ")"
 SIZE_LEFT: Final = "(" + "+".join(SIZE_COLUMNS) + ")"
+_NUMBERS: Final = struct.Struct(f"<dd{4 + 2 * len(LEVELS)}q")
 _PAGE: Final = 4096
 
 
@@ -28,6 +31,12 @@ class Header(NamedTuple):
     size: int
     gone: bytes | None
     sealed: bool
+    seal: int | None = None
+
+    @property
+    def sound(self) -> bool:
+        """Whether it is as it was written: what is deleted by a header alone depends on it."""
+        return self.seal == _seal(self)
 
     @property
     def entries(self) -> int:
@@ -48,14 +57,35 @@ class Header(NamedTuple):
 
 def header(row: Sequence[Any], *, sealed: bool) -> Header:
     """From the values of `COLUMNS`."""
-    id_, last, rows, oldest, newest, *levels, size, gone = row
+    id_, last, rows, oldest, newest, *levels, size, gone, seal = row
     counts, sizes = tuple(levels[: len(LEVELS)]), tuple(levels[len(LEVELS) :])
-    return Header(id_, last, rows, oldest, newest, counts, sizes, size, gone, sealed)
+    return Header(id_, last, rows, oldest, newest, counts, sizes, size, gone, sealed, seal)
 
 
 def values(one: Header) -> tuple[Any, ...]:
     """For the columns of `COLUMNS`."""
-    return (one.id, one.last, one.rows, one.oldest, one.newest, *one.counts, *one.sizes, one.size, one.gone)
+    return (
+        one.id,
+        one.last,
+        one.rows,
+        one.oldest,
+        one.newest,
+        *one.counts,
+        *one.sizes,
+        one.size,
+        one.gone,
+        _seal(one),
+    )
+
+
+def _seal(one: Header) -> int | None:
+    """The checksum of a header; None where its columns are not even numbers."""
+    numbers = (one.id, one.last, one.rows, *one.counts, *one.sizes, one.size)
+    try:
+        packed = _NUMBERS.pack(one.oldest, one.newest, *numbers)
+        return crc32(packed + (one.gone or b""))
+    except (struct.error, TypeError):
+        return None
 
 
 def live(rows: int, gone: bytes | None) -> Sequence[int]:

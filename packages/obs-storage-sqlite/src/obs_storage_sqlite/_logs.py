@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 from obs_core import LogEntry, LogQuery, LogStoragePort, StoredLog
-from obs_core.cursors import cursor_text, parse_cursor
+from obs_core.cursors import cursor_text
 
 from ._database import Database
 from ._deletion import TABLES, Selection, delete, newest_kept, oldest_of
 from ._flushes import Flush, flushes
-from ._headers import COLUMNS, column_of, size_column_of
+from ._headers import COLUMNS, Header, column_of, size_column_of, values
 from ._looking import Damage, answers_of
 from ._maintenance import compact
 from ._paging import Page, Pager, together
@@ -46,22 +46,19 @@ class SQLiteLogs:
             raise
 
     async def read(self, query: LogQuery) -> AsyncIterator[StoredLog]:
-        generation = self._resource.generation
-        place = parse_cursor(query.after, generation) if query.after else None
-        pager = Pager(query, place, use_filters=self.use_filters)
+        pager = Pager(query, use_filters=self.use_filters)
         left = query.limit
         while not pager.finished:
             page: Page = await self._resource.read(pager.page)
             for blocks in together(query, page.blocks):
-                found = await asyncio.to_thread(answers_of, blocks, query, place, left, self.damage)
+                found = await asyncio.to_thread(answers_of, blocks, query, page.start, left, self.damage)
                 for number, entry in found:
-                    yield StoredLog(cursor_text(generation, number), entry)
+                    yield StoredLog(cursor_text(pager.generation, number), entry)
                 left = None if left is None else left - len(found)
                 if left == 0:
                     return
-            place = page.place
-            if query.progress is not None and place is not None and not pager.finished:
-                query.progress(cursor_text(generation, place))
+            if query.progress is not None and page.place is not None and not pager.finished:
+                query.progress(cursor_text(pager.generation, page.place))
 
     async def delete_before(self, timestamp: float, *, level: str | None = None) -> int:
         return await self._delete(Selection(before=timestamp, level=level))
@@ -111,14 +108,12 @@ def _store(connection: sqlite3.Connection, batch: Batch, rows: Sequence[Flush]) 
 
 
 def _values(cursor: int, row: Flush) -> tuple[Any, ...]:
-    last = cursor + row.rows - 1
-    return (
-        *(cursor, last, row.rows, row.oldest, row.newest, *row.counts, *row.sizes, row.size, None),
-        *(row.raw, row.checksum, row.data),
-    )
+    bounds = cursor, cursor + row.rows - 1, row.rows, row.oldest, row.newest
+    one = Header(*bounds, row.counts, row.sizes, row.size, None, sealed=False)
+    return (*values(one), row.raw, row.checksum, row.data)
 
 
-_INSERT = f"INSERT INTO head ({COLUMNS}, raw, checksum, data) VALUES ({','.join('?' * 22)})"  # noqa: S608
+_INSERT = f"INSERT INTO head ({COLUMNS}, raw, checksum, data) VALUES ({','.join('?' * 23)})"  # noqa: S608
 
 if TYPE_CHECKING:
     _: type[LogStoragePort] = SQLiteLogs

@@ -57,7 +57,7 @@ async def _seal_samples(resource: Resource, damage: Damage) -> bool:
         window = await _in_thread(samples.merge, found)
     except _EndingError:
         return False
-    for id_ in sorted({*window.ids}.difference(row.id for row in window.rows)):
+    for id_ in sorted({id_ for id_, _ in window.old}.difference(row.id for row in window.rows)):
         damage.note(f"the instant {id_}", "it cannot be sealed")
     return await resource.run(lambda database: samples.replace(database, window))
 

@@ -51,17 +51,15 @@ def store_instants(
 
 
 def next_row(connection: sqlite3.Connection) -> int:
-    """The id of the next row: after all that are there, sealed or not."""
-    (highest,) = connection.execute(
-        "SELECT max((SELECT coalesce(max(id), 0) FROM points), (SELECT coalesce(max(last), 0) FROM windows))"
-    ).fetchone()
-    return int(highest) + 1
+    """The id of the next row: after all that ever were."""
+    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'points'").fetchone()
+    return int(row[0]) + 1 if row else 1
 
 
 class Window(NamedTuple):
-    """A sealed window, and the rows that it takes the place of."""
+    """A sealed window, and the rows that it takes the place of, by their ids and checksums."""
 
-    ids: list[int]
+    old: list[tuple[int, int]]
     rows: list[Row]
     directory: bytes
     chunks: list[bytes]
@@ -83,7 +81,7 @@ def merge(found: Sequence[Any]) -> Window:
     cache = SeriesCache()
     rows = [row for one in found if (row := _row(cache, *one))]
     directory, chunks = encode_window(rows) if rows else (b"", [])
-    return Window([row[0] for row in found], rows, directory, chunks)
+    return Window([(id_, checksum) for id_, _, _, checksum, _ in found], rows, directory, chunks)
 
 
 def _row(
@@ -131,11 +129,14 @@ def read_window(connection: sqlite3.Connection, id_: int, checksum: int, directo
 
 
 def _replace(connection: sqlite3.Connection, window: Window) -> bool:
-    ids, rows, directory, chunks = window
-    found = connection.execute("SELECT id FROM points WHERE id <= ? ORDER BY id", (ids[-1],)).fetchall()
-    if [row[0] for row in found] != ids:
+    old, rows, directory, chunks = window
+    last = old[-1][0]
+    if (
+        connection.execute("SELECT id, checksum FROM points WHERE id <= ? ORDER BY id", (last,)).fetchall()
+        != old
+    ):
         return False
-    connection.execute("DELETE FROM points WHERE id <= ?", (ids[-1],))
+    connection.execute("DELETE FROM points WHERE id <= ?", (last,))
     if not rows:
         return True
     oldest, newest = time_bounds([row.timestamp for row in rows])

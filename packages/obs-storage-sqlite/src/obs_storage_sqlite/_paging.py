@@ -9,7 +9,8 @@ from zlib import crc32
 
 import aiosqlite
 
-from obs_core import LEVELS, SEVERITY, LogQuery
+from obs_core import LEVELS, SEVERITY, CursorExpiredError, LogQuery
+from obs_core.cursors import parse_cursor
 
 from ._blocks import PARTS, folded
 from ._filters import GRAM, Probe, by_stripe, holds, text_probes, value_key, value_probes
@@ -20,6 +21,8 @@ _MAX_BYTES: Final = 4_000_000
 _MAX_BLOCKS: Final = 16
 _MAX_HEADERS: Final = 1024
 _VARIABLES: Final = 500
+# The largest that SQLite knows: a cursor may claim more.
+_LAST: Final = (1 << 63) - 1
 # The place among the counts of the least severe level that a severity lets through.
 _LOWEST: Final = {0: 0, **{SEVERITY[level]: place for place, level in enumerate(LEVELS)}}
 
@@ -32,24 +35,28 @@ class Stored(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Blocks to look into, in the order of the query; and the place up to which all is dealt with then."""
+    """Blocks to look into, in the order of the query; the place behind which, and up to which, they lie."""
 
     blocks: list[Stored]
+    start: int | None
     place: int | None
 
 
 class Pager:
     """Reads page after page; small ones first, since often the first answers suffice."""
 
-    def __init__(self, query: LogQuery, place: int | None, *, use_filters: bool = True) -> None:
+    def __init__(self, query: LogQuery, *, use_filters: bool = True) -> None:
         self._query = query
-        self._place = place
+        self._place: int | None = None
+        self.generation = ""
         self._probes = by_stripe(probes(query) if use_filters else [])
         self._headers, self._blocks = 16, 1
         self.finished = False
 
     async def page(self, connection: aiosqlite.Connection) -> Page:
         """The next page; sets `finished` with the last one."""
+        await self._look(connection)
+        start = self._place
         headers = await self._next_headers(connection)
         complete = len(headers) < self._headers
         passed = await self._sift(connection, headers)
@@ -61,7 +68,16 @@ class Pager:
         self.finished = complete and not rest
         self._headers = min(4 * self._headers, _MAX_HEADERS)
         self._blocks = min(2 * self._blocks, _MAX_BLOCKS)
-        return Page(await _with_data(connection, chosen), self._place)
+        return Page(await _with_data(connection, chosen), start, self._place)
+
+    async def _look(self, connection: aiosqlite.Connection) -> None:
+        """A cursor belongs to a file, and each page may come from another one than the writer has open."""
+        ((generation,),) = await connection.execute_fetchall("SELECT id FROM generation")
+        if not self.generation and self._query.after:
+            self._place = min(parse_cursor(self._query.after, generation), _LAST)
+        if self.generation not in ("", generation):
+            raise CursorExpiredError()
+        self.generation = generation
 
     async def _next_headers(self, connection: aiosqlite.Connection) -> list[tuple[Header, Any]]:
         """Headers with the stripe that most probes fall into. Sealed blocks come before the flush rows."""

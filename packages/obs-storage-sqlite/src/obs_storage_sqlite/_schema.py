@@ -5,6 +5,7 @@ header in `blocks`, and in `parts`, under the header's id times 8, four columns 
 Samples are written as a row for each instant (`points`), and sealed into `windows`, whose series lie in `chunks`.
 """
 
+import secrets
 import sqlite3
 from typing import Final
 
@@ -17,7 +18,8 @@ LEVEL_COLUMNS: Final = tuple(level.lower() for level in LEVELS)
 SIZE_COLUMNS: Final = tuple(f"{column}_size" for column in LEVEL_COLUMNS)
 _LEVELS: Final = ", ".join(f"{column} INTEGER NOT NULL" for column in (*LEVEL_COLUMNS, *SIZE_COLUMNS))
 # `id` is the cursor of the first entry. `gone` has a bit for each of the `rows` that was deleted. `size` is what
-# the row takes in the file; what of it each level has that is not gone, is in columns of their own.
+# the row takes in the file; what of it each level has that is not gone, is in columns of their own. `seal` is the
+# checksum of all this.
 _HEADER: Final = f"""
     id INTEGER PRIMARY KEY,
     last INTEGER NOT NULL,
@@ -26,7 +28,8 @@ _HEADER: Final = f"""
     newest REAL NOT NULL,
     {_LEVELS},
     size INTEGER NOT NULL,
-    gone BLOB"""
+    gone BLOB,
+    seal INTEGER NOT NULL"""
 
 COMMON: Final = (
     "CREATE TABLE generation (id TEXT NOT NULL)",
@@ -43,8 +46,9 @@ SINCE_2: Final = (
     # Few have one, and each second it is asked which: those that may be rewritten.
     "CREATE INDEX blocks_gone ON blocks (id) WHERE gone IS NOT NULL",
     "CREATE TABLE parts (id INTEGER PRIMARY KEY, checksum INTEGER NOT NULL, data BLOB NOT NULL)",
+    # An id is never given again: whoever seals compares them.
     """CREATE TABLE points (
-        id INTEGER PRIMARY KEY,
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
         timestamp REAL NOT NULL,
         samples INTEGER NOT NULL,
         size INTEGER NOT NULL,
@@ -79,6 +83,11 @@ def drop_oldest(connection: sqlite3.Connection) -> None:
     else:
         connection.execute("DELETE FROM parts WHERE id BETWEEN ? AND ?", (8 * block, 8 * block + 7))
         connection.execute("DELETE FROM blocks WHERE id = ?", (block,))
+
+
+def renew(connection: sqlite3.Connection, known: str) -> None:
+    """Give the file another generation, unless somebody did: cursors and numbers of series mean something else."""
+    connection.execute("UPDATE generation SET id = ? WHERE id = ?", (secrets.token_hex(8), known))
 
 
 def create(connection: sqlite3.Connection, generation: str) -> None:

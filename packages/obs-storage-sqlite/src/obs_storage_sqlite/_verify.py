@@ -76,6 +76,7 @@ def block_problems(stored: Stored) -> list[str]:
             ("counts by level", one.counts, counts),
             ("oldest in time", True, one.oldest <= min(times)),
             ("newest in time", True, one.newest >= max(times)),
+            ("checksum", True, one.sound),
         ]
         if one.sealed and len(stored.parts) > 1:
             bits = [stored.parts[number][1] for number in range(PARTS, PARTS + 4)]
