@@ -281,6 +281,11 @@ def test_text_beyond_ascii_is_kept_and_lone_surrogates_are_replaced(log, handler
     assert [entry.message for entry in handler.drain(10)] == ["Straße \U0001f600", "bad ?", "bad ?"]
 
 
+def test_the_name_of_a_logger_of_ours_is_made_valid_too(handler):
+    handler.logger("shop\ud800").info("paid")
+    assert one(handler).logger == "shop?"
+
+
 def test_arguments_may_be_a_mapping(log, handler):
     log.info("%(plan)s", {"plan": "pro"})
     assert one(handler).message == "pro"

@@ -197,6 +197,9 @@ async def test_the_token_is_taken_as_bearer_or_as_the_password_of_basic(owner, t
     [
         {"x_forwarded_for": "127.0.0.1"},
         {"forwarded": "for=1"},
+        {"x_forwarded": "for=1"},
+        {"x_client_ip": "127.0.0.1"},
+        {"x_original_for": "127.0.0.1"},
         {"x_real_ip": "1"},
         {"via": "1.1 x"},
         {"cf_connecting_ip": "1"},

@@ -179,3 +179,9 @@ def test_the_label_of_a_worker_is_reserved_where_it_is_added():
     registry.gauge("depth", "", labels=("worker",))
     with pytest.raises(DeclarationError, match="'worker' of memory is reserved"):
         registry.gauge("memory", "", labels=("worker",), aggregate="per_worker")
+
+
+def test_a_help_that_utf8_cannot_hold_is_mended():
+    registry = Registry()
+    registry.counter("orders", "Orders \ud800.").inc()
+    assert registry.collect()[0].metadata.help == "Orders ?."

@@ -250,7 +250,7 @@ async def test_a_scrape_that_hangs_keeps_neither_the_loop_nor_those_that_come_af
 
 @pytest.mark.asyncio
 async def test_what_a_scrape_raises_goes_on(runtime):
-    scrapes = aio.Scrapes()
+    scrapes = aio.Scrapes(runtime)
     for _ in range(6):
         with pytest.raises(ZeroDivisionError):
             await scrapes.run(lambda: 1 / 0)

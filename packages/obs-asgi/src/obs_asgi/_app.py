@@ -37,7 +37,7 @@ class ObsApp:
         self._endpoints = Endpoints(
             runtime, token=token, access=access, metrics_access=metrics_access, stream_life=stream_life
         )
-        self._scrapes = Scrapes()
+        self._scrapes = Scrapes(runtime)
         self._announced = 0
         self._announced_at = 0.0
 
@@ -52,19 +52,12 @@ class ObsApp:
         endpoint = scope["path"].rstrip("/").rpartition("/")[2]
         with stopping(self._runtime) as pause:
             if endpoint == "metrics":
-                response = await self._scrape(request)
+                response = await self._scrapes.run(lambda: self._endpoints.metrics(request))
             elif endpoint == "logs":
                 response = await self._logs(request, pause)
             else:
                 response = self._endpoints.missing(request)
             await send_response(response, receive, send, pause)
-
-    async def _scrape(self, request: Request) -> Response:
-        try:
-            return await self._scrapes.run(lambda: self._endpoints.metrics(request))
-        except TimeoutError as error:
-            self._runtime.report("metrics", error)
-            return Response(_UNAVAILABLE, (("content-length", "0"),), b"")
 
     async def _logs(self, request: Request, pause: Pause) -> Response:
         """The storage opens in the background: just after the start it is waited for."""

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from time import time
 from typing import Any, Final
 
+from ._attributes import text_of
 from ._context import bound
 from ._entries import MAX_ENTRY, Fields, call_fields, level_of, plain_message, record_fields
 from ._queue import LogQueue
@@ -124,7 +125,7 @@ class LogHandler(logging.Handler):
 
     def logger(self, name: str) -> Logger:
         """A logger with attributes as keyword arguments, into the same queue."""
-        return Logger(name, self.log)
+        return Logger(text_of(name), self.log)
 
     @contextmanager
     def silence(self) -> Iterator[None]:

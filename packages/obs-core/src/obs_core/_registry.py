@@ -5,6 +5,7 @@ from itertools import pairwise
 from threading import RLock
 from typing import Any, Final, Literal, overload
 
+from ._attributes import valid_text
 from ._errors import DeclarationError
 from ._families import MAX_LABEL_VALUE, MAX_SERIES, Family, Info, One, S, Series
 from ._instruments import DEFAULT_BUCKETS, Counter, Gauge, Histogram
@@ -176,7 +177,7 @@ class Registry:
         family: type[Family[Any]] = Family,
     ) -> Family[S]:
         name = family_name(kind, name)
-        metadata = MetricMetadata(name, kind, help, checked_unit(name, unit))
+        metadata = MetricMetadata(name, kind, valid_text(help), checked_unit(name, unit))
         made: Family[S] = family(
             metadata, label_names(name, labels, reserved), make, aggregate=aggregate, bounds=bounds
         )

@@ -1,6 +1,11 @@
 """Cursors: the generation of a storage and a number that only grows, as text."""
 
+from typing import Final
+
 from ._errors import CursorExpiredError, QueryError
+
+# What a storage can count to: SQLite's integers.
+LARGEST: Final = 2**63 - 1
 
 
 def cursor_text(generation: str, number: int) -> str:
@@ -21,6 +26,7 @@ def parse_cursor(cursor: str, generation: str) -> int:
         and number.isascii()
         and number.isdigit()
         and len(number) < 20
+        and int(number) <= LARGEST
     ):
         raise QueryError("after", f"{cursor[:80]!r} is no cursor: give one that an entry came with")
     if given != generation:

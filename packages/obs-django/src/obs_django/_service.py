@@ -36,7 +36,7 @@ class Service:
         self._server_logs = settings.server_logs
         self._access, self._metrics_access = settings.access, settings.metrics_access
         self._lock = Lock()
-        self._scrapes = Scrapes()
+        self._scrapes = Scrapes(settings.runtime)
         self._started_in = 0
         self._started_at = 0.0
         try:
@@ -86,11 +86,7 @@ class Service:
 
     async def metrics(self, request: Asked) -> Response:
         """The answer of `/metrics`, for an event loop: 503 where it cannot be had in time."""
-        try:
-            return await self._scrapes.run(lambda: self.endpoints.metrics(request))
-        except TimeoutError as error:
-            self.runtime.report("metrics", error)
-            return Response(_UNAVAILABLE, (("content-length", "0"),), b"")
+        return await self._scrapes.run(lambda: self.endpoints.metrics(request))
 
     async def asked_for_logs(self, request: HttpRequest) -> Asked:
         """The same for `/logs`."""

@@ -13,7 +13,13 @@ from ._messages import Request
 Access = Literal["token", "loopback", "open"] | Callable[[Request], bool]
 
 _LOCAL_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]")
-_FORWARDING: Final = ("forwarded", "via", "x-real-ip", "cf-connecting-ip", "true-client-ip")
+_FORWARDING: Final = frozenset(
+    {
+        *("forwarded", "via", "x-forwarded", "x-real-ip", "x-client-ip", "x-cluster-client-ip", "client-ip"),
+        *("cf-connecting-ip", "true-client-ip", "fastly-client-ip", "fly-client-ip"),
+    }
+)
+_PROXIED: Final = ("x-forwarded-", "x-original-")
 
 
 def checked_access(name: str, access: Access) -> Access:
@@ -48,7 +54,7 @@ def is_local(request: Request) -> bool:
     host = headers.get("host", "").lower()
     return (
         _is_loopback(request.client)
-        and not any(name in _FORWARDING or name.startswith("x-forwarded-") for name in headers)
+        and not any(name in _FORWARDING or name.startswith(_PROXIED) for name in headers)
         and _without_port(host) in _LOCAL_HOSTS
         and headers.get("origin", f"http://{host}").lower() in (f"http://{host}", f"https://{host}")
         and headers.get("sec-fetch-site", "none").lower() in ("none", "same-origin")

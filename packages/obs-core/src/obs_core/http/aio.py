@@ -10,11 +10,12 @@ from contextlib import contextmanager, suppress
 from typing import Final
 
 from .._ports import Runtime
-from ._messages import Response
+from ._messages import Response, problem
 
 # Prometheus itself gives up after 10 s.
 SCRAPE_SECONDS: Final = 5.0
-_AT_ONCE: Final = 4
+_LATER: Final = (("retry-after", "5"),)
+_AT_ONCE: Final = 8
 
 
 class Stopping:
@@ -57,13 +58,21 @@ def stopping(runtime: Runtime) -> Iterator[Stopping]:
 class Scrapes:
     """Scrapes read files and wait for locks: each in a thread of its own, which keeps neither the loop nor the exit."""
 
-    def __init__(self) -> None:
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
         self._room = threading.Semaphore(_AT_ONCE)
 
     async def run(self, work: Callable[[], Response]) -> Response:
-        """What `work` gives. Raises `TimeoutError` where it takes too long, or too many hang already."""
+        """What `work` gives; 503 where it takes too long, or as many as may run are running already."""
+        try:
+            return await self._run(work)
+        except TimeoutError as error:
+            self._runtime.report("metrics", error)
+            return problem(503, "the metrics cannot be read in time: try again", extra=_LATER)
+
+    async def _run(self, work: Callable[[], Response]) -> Response:
         if not self._room.acquire(blocking=False):
-            raise TimeoutError(f"{_AT_ONCE} scrapes hang already")
+            raise TimeoutError(f"{_AT_ONCE} scrapes are under way already")
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Response] = loop.create_future()
 
@@ -87,5 +96,8 @@ class Scrapes:
                     loop.call_soon_threadsafe(give, result, error)
 
         threading.Thread(target=scrape, name="obs-scrape", daemon=True).start()
-        async with asyncio.timeout(SCRAPE_SECONDS):
-            return await answer
+        try:
+            async with asyncio.timeout(SCRAPE_SECONDS):
+                return await answer
+        except TimeoutError:
+            raise TimeoutError(f"a scrape takes over {SCRAPE_SECONDS} s") from None
