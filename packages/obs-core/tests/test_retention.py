@@ -1,7 +1,16 @@
 import pytest
+from msgspec import structs
 
 from obs_core import ConfigurationError, RetentionPolicy
-from obs_core.retention import Deletion, Facts, TrustedClock, plan_retention
+from obs_core.retention import (
+    DEFAULT_LOG_RETENTION,
+    DEFAULT_METRICS_RETENTION,
+    Deletion,
+    Facts,
+    TrustedClock,
+    by_level,
+    plan_retention,
+)
 
 pytestmark = pytest.mark.unit
 NOW = 1_764_000_000.0
@@ -29,6 +38,21 @@ def test_all_bounds_at_once_go_by_age_first():
         Deletion("keep_newest", 10),
         Deletion("shrink", 1000),
     ]
+
+
+def test_a_level_with_a_policy_of_its_own_is_not_held_to_the_general_age_and_number():
+    week = RetentionPolicy(max_age=7 * 86400, max_count=10, max_bytes=1000)
+    error = RetentionPolicy(max_age=90 * 86400)
+    of_levels = dict(by_level(structs.replace(week, levels={"ERROR": error})))
+    assert of_levels.pop("ERROR") == error
+    assert of_levels.pop(None) == RetentionPolicy(max_bytes=1000)
+    assert set(of_levels) == {"TRACE", "DEBUG", "INFO", "WARNING", "CRITICAL"}
+    assert all(one == RetentionPolicy(max_age=7 * 86400, max_count=10) for one in of_levels.values())
+    assert by_level(week) == [(None, week)]
+
+
+def test_what_is_kept_by_default_is_within_500_mb():
+    assert (DEFAULT_LOG_RETENTION.max_bytes or 0) + (DEFAULT_METRICS_RETENTION.max_bytes or 0) == 500_000_000
 
 
 def test_nothing_is_deleted_within_the_bounds():

@@ -13,9 +13,11 @@ PATIENCE: Final = 600.0
 
 
 class RetentionPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """Bounds on age (seconds), number and bytes; None means unbounded. `levels` adds bounds for one level each.
+    """Bounds on age (seconds), number and bytes; None means unbounded.
 
-    Raises `ConfigurationError` for a bound that is not above 0.
+    `levels` are policies for one level each: such a level is held to its own age and number alone, and each of the
+    other levels to those given here. `max_bytes` given here is for all levels together. Raises `ConfigurationError`
+    for a bound that is not above 0.
     """
 
     max_age: float | None = None
@@ -35,7 +37,9 @@ class RetentionPolicy(msgspec.Struct, frozen=True, kw_only=True):
                 raise ConfigurationError(f"the policy of {level} cannot have levels of its own")
 
 
-DEFAULT_RETENTION: Final = RetentionPolicy(max_age=7 * 86400, max_bytes=500_000_000)
+# Together 500 MB.
+DEFAULT_LOG_RETENTION: Final = RetentionPolicy(max_age=7 * 86400, max_bytes=400_000_000)
+DEFAULT_METRICS_RETENTION: Final = RetentionPolicy(max_age=7 * 86400, max_bytes=100_000_000)
 
 
 class Facts(msgspec.Struct, frozen=True):
@@ -51,6 +55,15 @@ class Deletion(msgspec.Struct, frozen=True):
     operation: Literal["delete_before", "keep_newest", "shrink"]
     value: float
     level: str | None = None
+
+
+def by_level(policy: RetentionPolicy) -> list[tuple[str | None, RetentionPolicy]]:
+    """What each level is held to, the bounds on all of them (None) last; none of them has levels."""
+    if not policy.levels:
+        return [(None, policy)]
+    general = RetentionPolicy(max_age=policy.max_age, max_count=policy.max_count)
+    of_levels = [(level, policy.levels.get(level, general)) for level in LEVELS]
+    return [*of_levels, (None, RetentionPolicy(max_bytes=policy.max_bytes))]
 
 
 def plan_retention(

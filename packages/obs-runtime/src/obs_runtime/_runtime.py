@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Self
 from obs_core import ConfigurationError, LogHandler, MetricFamily, Registry, RetentionPolicy, Runtime, Storage
 from obs_core.logger import Logger
 from obs_core.process import process_metrics as declare_process_metrics
-from obs_core.retention import DEFAULT_RETENTION
+from obs_core.retention import DEFAULT_LOG_RETENTION, DEFAULT_METRICS_RETENTION
 from obs_core.servers import release_servers
 
 from . import _exits, _forks
@@ -49,8 +49,8 @@ class EmbeddedRuntime:
         registry: Registry | None = None,
         service: str = "",
         board: str | os.PathLike[str] | None = None,
-        log_retention: RetentionPolicy = DEFAULT_RETENTION,
-        metrics_retention: RetentionPolicy = DEFAULT_RETENTION,
+        log_retention: RetentionPolicy = DEFAULT_LOG_RETENTION,
+        metrics_retention: RetentionPolicy = DEFAULT_METRICS_RETENTION,
         flush_interval: float = 1.0,
         history_interval: float = 15.0,
         log_level: str = "INFO",

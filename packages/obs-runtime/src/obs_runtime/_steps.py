@@ -21,7 +21,7 @@ from obs_core import (
     Storage,
 )
 from obs_core.encoders import parse_series_key
-from obs_core.retention import Deletion, Facts, TrustedClock, plan_retention
+from obs_core.retention import Deletion, Facts, TrustedClock, by_level, plan_retention
 
 from ._status import Status
 
@@ -175,7 +175,7 @@ class Retention:
         logs, metrics = self._storage.logs, self._storage.metrics
         samples = Facts(count=await metrics.count(), size=await metrics.size())
         policy = await self._with_overhead(samples.size)
-        for level, of_level in [*policy.levels.items(), (None, policy)]:
+        for level, of_level in by_level(policy):
             facts = Facts(count=await logs.count(level=level), size=await logs.size(level=level))
             for deletion in plan_retention(of_level, facts, believed, level):
                 self._status.deleted.labels("logs").inc(await delete_logs(logs, deletion))

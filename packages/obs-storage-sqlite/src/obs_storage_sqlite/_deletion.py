@@ -90,10 +90,10 @@ def oldest_of(database: Database, excess: int, level: str | None) -> int:
 def read_stored(connection: sqlite3.Connection, one: Header) -> Stored:
     """The data of a block, on the writing connection."""
     if one.sealed:
-        sql = "SELECT id % 8, checksum, data FROM parts WHERE id BETWEEN ?1 * 8 AND ?1 * 8 + 3"
+        sql = "SELECT id % 8, checksum, data FROM parts WHERE id BETWEEN :id * 8 AND :id * 8 + 3"
     else:
-        sql = "SELECT 0, checksum, data FROM head WHERE id = ?1"
-    rows = connection.execute(sql, (one.id,)).fetchall()
+        sql = "SELECT 0, checksum, data FROM head WHERE id = :id"
+    rows = connection.execute(sql, {"id": one.id}).fetchall()
     return Stored(one, {part: (checksum, data) for part, checksum, data in rows})
 
 
@@ -101,7 +101,7 @@ def remove(connection: sqlite3.Connection, ones: Sequence[Header]) -> None:
     """Remove whole blocks."""
     for one in ones:
         if one.sealed:
-            connection.execute("DELETE FROM parts WHERE id BETWEEN ?1 * 8 AND ?1 * 8 + 7", (one.id,))
+            connection.execute("DELETE FROM parts WHERE id BETWEEN :id * 8 AND :id * 8 + 7", {"id": one.id})
         connection.execute(f"DELETE FROM {'blocks' if one.sealed else 'head'} WHERE id = ?", (one.id,))  # noqa: S608
 
 

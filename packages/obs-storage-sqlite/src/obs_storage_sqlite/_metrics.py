@@ -134,7 +134,7 @@ class SQLiteMetrics:
 
     async def _wanted(self, query: MetricQuery) -> Wanted:
         rows = await self._resource.fetch(
-            "SELECT id, name, labels FROM series WHERE ?1 = '' OR name = ?1", (query.name,)
+            "SELECT id, name, labels FROM series WHERE ? IN ('', name)", (query.name,)
         )
         decoded = {id_: (name, labels_of(labels)) for id_, name, labels in rows}
         return {id_: one for id_, one in decoded.items() if query.labels.items() <= one[1].items()}

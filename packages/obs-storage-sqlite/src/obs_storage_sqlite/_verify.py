@@ -123,9 +123,9 @@ def _reader(table: str, place: int) -> Any:
         if not rows:
             return None
         one = header(rows[0], sealed=table == "blocks")
-        parts = "SELECT id % 8, checksum, data FROM parts WHERE id BETWEEN ?1 * 8 AND ?1 * 8 + 7"
-        flush = "SELECT 0, checksum, data FROM head WHERE id = ?1"
-        found = await connection.execute_fetchall(parts if one.sealed else flush, (one.id,))
+        parts = "SELECT id % 8, checksum, data FROM parts WHERE id BETWEEN :id * 8 AND :id * 8 + 7"
+        flush = "SELECT 0, checksum, data FROM head WHERE id = :id"
+        found = await connection.execute_fetchall(parts if one.sealed else flush, {"id": one.id})
         return Stored(one, {row[0]: (row[1], row[2]) for row in found})
 
     return read
@@ -139,7 +139,7 @@ def _window_reader(place: int) -> Any:
             return None
         *row, samples = rows[0]
         ids = await connection.execute_fetchall(
-            "SELECT id FROM chunks WHERE id BETWEEN ?1 * 1048576 AND ?1 * 1048576 + 1048575", (row[0],)
+            "SELECT id FROM chunks WHERE id BETWEEN :id * 1048576 AND :id * 1048576 + 1048575", {"id": row[0]}
         )
         return row[0], row, samples, await chunks(connection, [one[0] for one in ids])
 
