@@ -1,8 +1,10 @@
 import asyncio
+import gc
 import logging
 import os
 import threading
 import time
+import warnings
 
 import pytest
 
@@ -259,7 +261,7 @@ def test_retention_holds_the_storage_to_its_policy():
             shop.info(f"i{number}")
         runtime.flush()
         runtime._work._steps.retention._next = 0.0
-        kept = "d3 d4 d5 i5 d6 i6 d7 i7 d8 i8 d9 i9".split()
+        kept = ["d3", "d4", "d5", "i5", "d6", "i6", "d7", "i7", "d8", "i8", "d9", "i9"]
         assert eventually(lambda: messages(storage) == kept)
 
 
@@ -474,3 +476,34 @@ def test_a_service_with_any_name_forges_nothing(tmp_path):
     (key,) = [key for key in exposed(runtime) if key.startswith("orders_total")]
     assert parse_series_key(key) == ("orders_total", {"service": 'a"} 1\nfake 999\n'})
     assert "\n" not in key
+
+
+def test_two_runtimes_that_run_at_once_on_one_file_are_an_error(tmp_path):
+    (tmp_path / "again").symlink_to(tmp_path)
+    first = EmbeddedRuntime(SQLiteStorage(tmp_path / "obs.db"), signals=False)
+    second = EmbeddedRuntime(SQLiteStorage(tmp_path / "again" / "obs.db"), signals=False)
+    with first, pytest.raises(ConfigurationError, match="another runtime"):
+        second.start()
+    with second:
+        second.logger("shop").info("once")
+        second.flush()
+        assert messages(second.storage) == ["once"]
+
+
+def test_a_runtime_that_was_never_stopped_warns_when_it_goes_and_stops(tmp_path):
+    handlers = logging.getLogger().handlers[:]
+    runtime = EmbeddedRuntime(SQLiteStorage(tmp_path / "obs.db"), signals=False)
+    runtime.start()
+    runtime.logger("shop").info("kept")
+    thread = runtime._background._thread
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        del runtime
+        gc.collect()
+    assert [str(one.message).endswith("was never stopped") for one in seen] == [True]
+    thread.join(30)
+    assert not thread.is_alive()
+    assert logging.getLogger().handlers == handlers
+    with EmbeddedRuntime(SQLiteStorage(tmp_path / "obs.db"), signals=False) as runtime:
+        runtime.flush()
+        assert messages(runtime.storage) == ["kept"]

@@ -5,7 +5,7 @@ import os
 import sys
 import threading
 import time
-import weakref
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +17,7 @@ from obs_core.process import process_metrics as declare_process_metrics
 from obs_core.retention import DEFAULT_LOG_RETENTION, DEFAULT_METRICS_RETENTION
 from obs_core.servers import release_servers
 
-from . import _exits, _forks
+from . import _exits, _forks, _running
 from ._background import Answer, Background, Bell
 from ._board.alone import Alone
 from ._board.board import Board
@@ -29,7 +29,6 @@ _STOP: Final = 2.0
 _LAST: Final = 1.8
 _FORK: Final = 0.05
 _SERIES: Final = 1.0
-_running: "weakref.WeakKeyDictionary[Registry, weakref.ref[EmbeddedRuntime]]" = weakref.WeakKeyDictionary()
 
 
 class EmbeddedRuntime:
@@ -41,6 +40,10 @@ class EmbeddedRuntime:
     of `obs_core.SECRET_NAMES`. `start()` and `stop()` are idempotent and thread-safe; `with` and `async with` do both.
     Failures of the storage never reach the host: they are counted, said once a minute on stderr, and tried again.
     """
+
+    _background: Background | None = None
+    _last: Background | None
+    _forked = 0.0
 
     def __init__(
         self,
@@ -71,29 +74,17 @@ class EmbeddedRuntime:
         if process_metrics:
             declare_process_metrics(self._status.registry)
         self._metrics = Metrics(self.registry, self._status, self._workers(service, board))
-        steps = Steps(
-            Flush(storage, self.handler, self._status),
-            History(storage, self.collect, history_interval),
-            Retention(storage, log_retention, metrics_retention, self._status),
-            Maintenance(storage),
-        )
         self._work = RuntimeWork(
             storage,
             self.handler,
             self._metrics,
             self._status,
-            steps,
+            self._steps(log_retention, metrics_retention, history_interval),
             log_level,
             clock=clock,
             monotonic=monotonic,
         )
-        self._lock = threading.RLock()
-        self._forking: set[int] = set()
-        self._forked = 0.0
-        self._bell = Bell()
-        self._background: Background | None = None
-        self._last: Background | None = None
-        self.handler.on_urgent = self._bell.ring
+        self._become_new()
         _forks.watch(self)
         _exits.watch(self)
         _exits.install()
@@ -104,7 +95,10 @@ class EmbeddedRuntime:
         return self._background is not None
 
     def start(self) -> None:
-        """Begin to capture and to write. Raises `ConfigurationError` where another runtime runs on this registry."""
+        """Begin to capture and to write.
+
+        Raises `ConfigurationError` where another runtime of this process runs on this registry or this file.
+        """
         background = self._background
         if background is not None and background.alive and not _exits.due():
             return
@@ -115,12 +109,7 @@ class EmbeddedRuntime:
                     # It must not end by itself; whatever it was, the service goes on.
                     self._begin()
                 return
-            other = _running.get(self.registry, lambda: None)()
-            if other is not None and other is not self:
-                raise ConfigurationError(
-                    "another runtime runs on this registry: stop it, or give each its own"
-                )
-            _running[self.registry] = weakref.ref(self)
+            _running.enter(self)
             self._metrics.take_over()
             self.handler.closed = False
             self._work.stopping.again()
@@ -129,17 +118,7 @@ class EmbeddedRuntime:
 
     def stop(self) -> None:
         """Write what is queued, close the storage, end the background; takes at most 2 s."""
-        with self._lock:
-            background, self._background = self._background, None
-            if background is None:
-                return
-            self._work.stopping.begin()
-            # Closed first, or the background puts it back.
-            self.handler.closed = True
-            logging.getLogger().removeHandler(self.handler)
-            release_servers(self.handler)
-            background.stop(_STOP)
-            _running.pop(self.registry, None)
+        self._stop(_STOP)
 
     def flush(self, timeout: float = 10.0) -> None:
         """Return when all that was recorded before is stored. Raises `ObsError` where it is not after `timeout` s."""
@@ -199,14 +178,10 @@ class EmbeddedRuntime:
 
     def after_fork_in_child(self) -> None:
         """Be a new process: what is queued and counted is the parent's."""
-        self._lock = threading.RLock()
-        self._bell = Bell()
-        self.handler.on_urgent = self._bell.ring
-        self._forking = set()
+        self._become_new()
         self.handler.forget()
         self._work.after_fork_in_child()
         self._metrics.after_fork_in_child()
-        self._last = None
         if self._background is not None:
             self._begin()
 
@@ -227,6 +202,29 @@ class EmbeddedRuntime:
     ) -> None:
         self.__exit__(kind, error, traceback)
 
+    def __del__(self) -> None:
+        background = self._background
+        # At the end of the interpreter the hooks have written what there was.
+        if background is None or not background.alive or sys.is_finalizing():
+            return
+        try:
+            warnings.warn(f"the runtime of {self.storage!r} was never stopped", ResourceWarning, stacklevel=2)
+        finally:
+            self._stop(0.0)
+
+    def _stop(self, timeout: float) -> None:
+        with self._lock:
+            background, self._background = self._background, None
+            if background is None:
+                return
+            self._work.stopping.begin()
+            # Closed first, or the background puts it back.
+            self.handler.closed = True
+            logging.getLogger().removeHandler(self.handler)
+            release_servers(self.handler)
+            background.stop(timeout)
+            _running.leave(self)
+
     def _workers(self, service: str, board: str | os.PathLike[str] | None) -> Board | Alone:
         path = self.storage.path
         if board is None and path is not None:
@@ -236,6 +234,23 @@ class EmbeddedRuntime:
             return Alone(service=service)
         # Absolute, since a host may change its folder later.
         return Board(Path(board).absolute(), service=service, on_conflict=self._status.conflict)
+
+    def _steps(self, logs: RetentionPolicy, metrics: RetentionPolicy, history_interval: float) -> Steps:
+        return Steps(
+            Flush(self.storage, self.handler, self._status),
+            # Not the runtime's own method: the thread must not keep a runtime that nobody has any more.
+            History(self.storage, self._metrics.collect, history_interval),
+            Retention(self.storage, logs, metrics, self._status),
+            Maintenance(self.storage),
+        )
+
+    def _become_new(self) -> None:
+        """In a forked child a lock may be held by a thread that is not there."""
+        self._lock = threading.RLock()
+        self._forking: set[int] = set()
+        self._bell = Bell()
+        self._last = None
+        self.handler.on_urgent = self._bell.ring
 
     def _begin(self, *, settle: bool = False) -> None:
         """Start a background, behind the one before where that still has something to finish."""

@@ -1,0 +1,44 @@
+"""Which runtimes run in this process: one for each registry, and one for each file."""
+
+import os
+import weakref
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from obs_core import ConfigurationError, Registry
+
+if TYPE_CHECKING:
+    from ._runtime import EmbeddedRuntime
+
+Running = weakref.ref["EmbeddedRuntime"]
+_by_registry: "Final[weakref.WeakKeyDictionary[Registry, Running]]" = weakref.WeakKeyDictionary()
+_by_file: "Final[dict[str, Running]]" = {}
+
+
+def enter(runtime: "EmbeddedRuntime") -> None:
+    """This one runs from now on. Raises `ConfigurationError` beside another with its registry or its file."""
+    registry, file = runtime.registry, _file(runtime.storage.path)
+    if _is_another(_by_registry.get(registry), runtime):
+        raise ConfigurationError("another runtime runs on this registry: stop it, or give each its own")
+    if _is_another(_by_file.get(file), runtime):
+        raise ConfigurationError(
+            f"another runtime of this process runs on {file}: use that one, or stop it first"
+        )
+    _by_registry[registry] = weakref.ref(runtime)
+    if file:
+        _by_file[file] = weakref.ref(runtime)
+
+
+def leave(runtime: "EmbeddedRuntime") -> None:
+    """It has stopped."""
+    _by_registry.pop(runtime.registry, None)
+    _by_file.pop(_file(runtime.storage.path), None)
+
+
+def _is_another(known: Running | None, runtime: "EmbeddedRuntime") -> bool:
+    other = None if known is None else known()
+    return other is not None and other is not runtime
+
+
+def _file(path: Path | None) -> str:
+    return "" if path is None else os.path.realpath(path)
