@@ -17,7 +17,7 @@ from obs_core import MetricFamily, MetricMetadata, Registry
 from obs_runtime._board import fold, live
 from obs_runtime._board._errors import BoardError, DamagedError, GateHeldError, UnknownFormatError
 from obs_runtime._board.board import Board
-from obs_runtime._board.locks import Lease, Opened
+from obs_runtime._board.locks import Lease, Opened, held
 from obs_runtime._board.retired import Retired, encode
 from obs_runtime._board.run import _is_fork_of, is_alive, own_run
 
@@ -262,6 +262,28 @@ def test_a_lease_whose_file_was_removed_is_held_by_one(folder):
     (folder / "lease").unlink()
     assert second.hold()
     assert not first.hold()
+
+
+def test_who_waits_at_a_gate_that_is_replaced_does_not_get_through_beside_another(folder, monkeypatch):
+    folder.mkdir()
+    gate = folder / "gate"
+    first = Opened(gate, os.O_RDWR | os.O_CREAT)
+    assert first.take()
+    others: list[Opened] = []
+
+    def replaced(_seconds: float) -> None:
+        if not others:
+            gate.unlink()
+            others.append(Opened(gate, os.O_RDWR | os.O_CREAT))
+            assert others[0].take()
+            first.close()
+
+    monkeypatch.setattr("obs_runtime._board.locks.time.sleep", replaced)
+    with pytest.raises(GateHeldError), held(gate, 0.1):
+        pass
+    others[0].close()
+    with held(gate, 0.1):
+        pass
 
 
 def test_a_file_of_another_kind_is_left_out_and_counted(folder):

@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from obs_core import Exemplar, MetricFamily, MetricMetadata
+from obs_core._families import MAX_SERIES, OVERFLOW
 from obs_core.encoders import series_key
+from obs_runtime._board import bounds, retired
 from obs_runtime._board import format as live_format
-from obs_runtime._board import retired
 from obs_runtime._board._errors import DamagedError, UnknownFormatError
 from obs_runtime._board.format import Header, Room
 from obs_runtime._board.merge import Merger
@@ -306,3 +307,70 @@ def test_the_rules_leave_out_what_is_no_number():
     assert math.isnan(merged(parts[0])["g"])
     info = [published([family("i", {"i_info": 1.0}, "info", "max")], id_) for id_ in "ab"]
     assert merged(*info) == {"i_info": 1.0}
+
+
+def crowd(first: int, end: int, service: str = "") -> MetricFamily:
+    labels = [{"service": service} if service else {} for _ in range(first, end)]
+    keys = [
+        series_key("a_total", {**one, "user": str(user)})
+        for one, user in zip(labels, range(first, end), strict=True)
+    ]
+    return family("a", dict.fromkeys(keys, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("service", "overflow"), [("", {"user": "_overflow"}), ("shop", {"service": "shop", "user": "_overflow"})]
+)
+def test_the_dead_leave_no_more_series_than_a_service_may_have(service, overflow):
+    assert (bounds.SERIES, bounds.OVERFLOW) == (MAX_SERIES, OVERFLOW)
+    past = Retired()
+    for index in range(4):
+        worker = published([crowd(index * 1500, index * 1500 + 1500, service)], f"w{index}")
+        past.fold(worker, 0.0)
+    series = merged(past.published())
+    assert len(series) == 2001
+    assert series[series_key("a_total", overflow)] == 4000
+    assert sum(series.values()) == 6000
+    past.fold(published([crowd(0, 10, service)], "again"), 0.0)
+    assert sum(value == 2 for value in merged(past.published()).values()) == 10
+
+
+def test_a_label_called_service_does_not_keep_series_apart():
+    past = Retired()
+    for index in range(2):
+        keys = [series_key("a_total", {"service": str(n)}) for n in range(index * 1500, index * 1500 + 1500)]
+        past.fold(published([family("a", dict.fromkeys(keys, 1.0))], f"w{index}"), 0.0)
+    series = merged(past.published())
+    assert (len(series), series['a_total{service="_overflow"}']) == (2001, 1000)
+
+
+def test_a_series_of_a_histogram_goes_into_the_overflow_whole():
+    past = Retired()
+    for index in range(3):
+        values: dict[str, float] = {}
+        for user in range(index * 1000, index * 1000 + 1000):
+            for bound in ("1.0", "+Inf"):
+                values[series_key("a_bucket", {"user": str(user), "le": bound})] = 2.0
+            values |= {f'a_sum{{user="{user}"}}': 0.5, f'a_count{{user="{user}"}}': 2.0}
+        past.fold(published([family("a", values, "histogram")], f"w{index}"), 0.0)
+    series = merged(past.published())
+    assert len(series) == 2001 * 4
+    assert {key: value for key, value in series.items() if "_overflow" in key} == {
+        'a_bucket{user="_overflow",le="1.0"}': 2000,
+        'a_bucket{user="_overflow",le="+Inf"}': 2000,
+        'a_sum{user="_overflow"}': 500,
+        'a_count{user="_overflow"}': 2000,
+    }
+
+
+def test_latest_gauges_of_the_dead_go_when_nobody_set_them_for_long():
+    past = Retired()
+    keys = {f'g{{job="{job}"}}': float(job) for job in range(2100)}
+    one = published([family("g", keys, "gauge", "latest"), family("a", {"a_total": 1.0})])
+    past.fold(
+        Published("w", 0, 0, one.columns, one.values, {key: 1000.0 + at for key, at in keys.items()}), 0.0
+    )
+    past.outlive(5000.0)
+    assert set(merged(past.published())) == {"a_total", *list(keys)[100:]}
+    past.outlive(1000.0 + 2090 + 35 * 86400)
+    assert set(merged(past.published())) == {"a_total", *list(keys)[2090:]}

@@ -133,6 +133,7 @@ class Past:
                     return ()
                 reach("read")
                 conflicts = past.fold(worker, self._clock())
+                past.outlive(time.time())
                 self._replace(past)
                 reach("replaced")
             path.unlink(missing_ok=True)

@@ -99,13 +99,16 @@ def make_folder(folder: Path) -> None:
 @contextmanager
 def held(path: Path, seconds: float) -> Iterator[None]:
     """Hold the lock of this file. Raises `GateHeldError` where another does not let go of it for so long."""
-    with Opened(path, os.O_RDWR | os.O_CREAT) as file:
-        deadline = time.monotonic() + seconds
-        while not file.take():
-            if time.monotonic() > deadline:
-                raise GateHeldError(f"{path} is held by another process for over {seconds:g} s")
-            time.sleep(random.uniform(0.0003, 0.003))  # noqa: S311  # no secret: so that two do not meet again
-        yield
+    deadline = time.monotonic() + seconds
+    while True:
+        with Opened(path, os.O_RDWR | os.O_CREAT) as file:
+            # One that somebody removed meanwhile is no lock, as another may hold the one that is there now.
+            if file.take() and _in_place(path, file):
+                yield
+                return
+        if time.monotonic() > deadline:
+            raise GateHeldError(f"{path} is held by another process for over {seconds:g} s")
+        time.sleep(random.uniform(0.0003, 0.003))  # noqa: S311  # no secret: so that two do not meet again
 
 
 def _in_place(path: Path, file: Opened) -> bool:

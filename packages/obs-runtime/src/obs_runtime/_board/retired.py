@@ -15,6 +15,7 @@ from zlib import crc32
 
 from obs_core import MetricMetadata
 
+from . import bounds
 from ._errors import DamagedError, UnknownFormatError
 from .model import LASTING, Column, Published, common_bounds, within
 
@@ -79,6 +80,14 @@ class Retired:
                 self.marks[worker] = now
             elif worker not in present and now - marked > KEEP_MARK:
                 del self.marks[worker]
+
+    def outlive(self, now: float) -> None:
+        """Forget series of `latest` gauges that nobody set for long; `now` is in Unix seconds."""
+        for one in self.sums.values():
+            if one.times:
+                stay = bounds.newest(one.times, now)
+                one.values = {key: one.values[key] for key in stay}
+                one.times = {key: one.times[key] for key in stay}
 
     def published(self) -> Published:
         """The sums as something to merge."""
@@ -170,13 +179,14 @@ def _describe(known: Sum, column: Column) -> None:
 
 
 def _add_up(known: Sum, column: Column, worker: Published) -> None:
-    bounds = common_bounds([known.column(), column]) if column.metadata.kind == "histogram" else None
-    if bounds is not None:
-        known.values = {key: value for key, value in known.values.items() if within(key, bounds)}
+    common = common_bounds([known.column(), column]) if column.metadata.kind == "histogram" else None
+    if common is not None:
+        known.values = {key: value for key, value in known.values.items() if within(key, common)}
         known.low = {key: low for key, low in known.low.items() if key in known.values}
+    moved = bounds.moved(column, known.values, worker)
     for key, slot in zip(column.keys, column.slots, strict=True):
-        if within(key, bounds):
-            known.add(key, worker.values[slot])
+        if within(key, common):
+            known.add(moved.get(key, key), worker.values[slot])
 
 
 def _keep_latest(known: Sum, column: Column, worker: Published) -> None:
