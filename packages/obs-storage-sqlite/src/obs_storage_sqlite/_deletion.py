@@ -107,10 +107,10 @@ def remove(connection: sqlite3.Connection, ones: Sequence[Header]) -> None:
 
 def _finder(table: str, selection: Selection, after: int) -> Callable[[sqlite3.Connection], list[Any]]:
     sql = (
-        f"SELECT {COLUMNS} FROM {table} WHERE id > ? AND id <= ? AND (?3 IS NULL OR oldest < ?3)"  # noqa: S608
+        f"SELECT {COLUMNS} FROM {table} WHERE id > :after AND id <= :upto AND (:before IS NULL OR oldest < :before)"  # noqa: S608
         f" AND {column_of(selection.level)} > 0 ORDER BY id LIMIT {_STEP[table]}"
     )
-    bounds = (after, selection.upto, selection.before)
+    bounds = {"after": after, "upto": selection.upto, "before": selection.before}
     return lambda connection: connection.execute(sql, bounds).fetchall()
 
 

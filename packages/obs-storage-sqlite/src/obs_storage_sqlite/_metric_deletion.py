@@ -12,7 +12,7 @@ from ._metric_rows import SPAN, read_window
 
 _STEP: Final = 500
 _WINDOWS: Final = 4
-_CHOSEN: Final = "(?1 IS NULL OR timestamp < ?1) AND id <= ?2"
+_CHOSEN: Final = "(:before IS NULL OR timestamp < :before) AND id <= :upto"
 
 
 class Selection(NamedTuple):
@@ -70,20 +70,21 @@ def oldest_of(database: Database, excess: int) -> int:
 
 def _has_points(connection: sqlite3.Connection, selection: Selection) -> bool:
     sql = f"SELECT 1 FROM points WHERE {_CHOSEN} LIMIT 1"  # noqa: S608
-    return connection.execute(sql, (selection.before, selection.upto)).fetchone() is not None
+    return connection.execute(sql, selection._asdict()).fetchone() is not None
 
 
 def _delete_points(connection: sqlite3.Connection, selection: Selection) -> int:
     chosen = f"SELECT id, samples FROM points WHERE {_CHOSEN} ORDER BY id LIMIT {_STEP}"  # noqa: S608
-    rows = connection.execute(chosen, (selection.before, selection.upto)).fetchall()
+    rows = connection.execute(chosen, selection._asdict()).fetchall()
     connection.executemany("DELETE FROM points WHERE id = ?", [(id_,) for id_, _ in rows])
     return sum(samples for _, samples in rows)
 
 
 def _windows(connection: sqlite3.Connection, selection: Selection, after: int) -> list[int]:
-    chosen = "id > ?1 AND id <= ?2 AND (?3 IS NULL OR oldest < ?3)"
+    chosen = "id > :after AND id <= :upto AND (:before IS NULL OR oldest < :before)"
     sql = f"SELECT id FROM windows WHERE {chosen} ORDER BY id LIMIT {_WINDOWS}"  # noqa: S608
-    return [row[0] for row in connection.execute(sql, (after, selection.upto, selection.before)).fetchall()]
+    bounds = {**selection._asdict(), "after": after}
+    return [row[0] for row in connection.execute(sql, bounds).fetchall()]
 
 
 def _delete_window(connection: sqlite3.Connection, selection: Selection, id_: int) -> int:
