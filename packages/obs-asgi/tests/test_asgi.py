@@ -393,3 +393,31 @@ async def test_a_client_that_left_before_the_first_byte_gives_its_place_back(run
         kept.append(left)
     async with client_of(app) as client:
         assert (await client.get("/logs?follow=true")).status_code == 200
+
+
+@pytest.mark.asyncio
+async def test_a_stream_whose_connection_is_closed_ends_though_nobody_tells_it(runtime):
+    class Cycle:
+        """As uvicorn's: of pipelined requests it tells the last one alone that the client left."""
+
+        def __init__(self) -> None:
+            self.transport = self
+            self.closing = False
+
+        def is_closing(self) -> bool:
+            return self.closing
+
+        def abort(self) -> None: ...
+
+        async def send(self, event):
+            self.closing = event["type"] == "http.response.start"
+
+        async def receive(self):
+            await asyncio.Event().wait()
+
+    cycle = Cycle()
+    scope = {"type": "http", "method": "GET", "path": "/logs", "headers": [], "client": None}
+    async with asyncio.timeout(20):  # far less than the life of a stream
+        await ObsApp(runtime, access="open")(
+            {**scope, "query_string": b"follow=true"}, cycle.receive, cycle.send
+        )

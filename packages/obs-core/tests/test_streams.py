@@ -8,7 +8,7 @@ import pytest_asyncio
 from msgspec.structs import replace
 
 from obs_core import ConfigurationError, LogEntry, LogHandler, LogQuery, MemoryStorage, Registry, StorageError
-from obs_core.http import MAX_SEARCHES, MAX_STREAMS, Endpoints, Request, _follow, _pages
+from obs_core.http import MAX_READINGS, MAX_SEARCHES, MAX_STREAMS, Endpoints, Request, _follow, _pages
 
 pytestmark = pytest.mark.unit
 
@@ -208,6 +208,17 @@ async def test_streams_are_bounded_and_give_their_place_back(owner, endpoints):
     await again.body.aclose()
     assert (await endpoints.logs(Request("HEAD", "follow=true"), never)).body == b""
     assert (await endpoints.logs(ask, never)).status == 200
+
+
+@pytest.mark.asyncio
+async def test_readings_are_bounded_and_give_their_place_back(owner, endpoints):
+    ask = Request("GET", "since=1h")
+    readings = [await endpoints.logs(ask) for _ in range(MAX_READINGS)]
+    refused = await endpoints.logs(ask)
+    assert (refused.status, dict(refused.headers)["retry-after"]) == (503, "5")
+    await readings[0].body.aclose()
+    assert (await endpoints.logs(Request("GET", "after=x"))).status == 400
+    assert (await endpoints.logs(ask)).status == 200
 
 
 @pytest.mark.asyncio

@@ -12,6 +12,7 @@ from obs_core.http.aio import Stopping
 SEND_SECONDS: Final = 10.0
 # When the process stops, a stream without end ends by itself; a send that hangs gets no longer than this.
 _LAST_SECONDS: Final = 0.5
+_LOOK_SECONDS: Final = 1.0
 
 
 async def send_stream(
@@ -25,13 +26,13 @@ async def send_stream(
     Without `stopping` they go on to their end while the process stops, for as long as the server lets them.
     """
     sending = asyncio.create_task(_send_all(chunks, send))
-    leaving = asyncio.create_task(_left(receive))
-    tasks = [sending, leaving]
+    leaving = {asyncio.create_task(_left(receive)), asyncio.create_task(_closed(send))}
+    tasks = [sending, *leaving]
     if stopping is not None:
         tasks.append(asyncio.create_task(stopping.wait()))
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        if not sending.done() and not leaving.done():
+        if not sending.done() and not any(task.done() for task in leaving):
             await asyncio.wait((sending,), timeout=_LAST_SECONDS)
     finally:
         broken_off = not sending.done()
@@ -50,9 +51,13 @@ def _abort(send: ASGISendCallable) -> None:
     ASGI has no word for it, and a connection whose buffer nobody reads would stay open, and the server with it
     when it is to stop.
     """
-    abort = getattr(getattr(getattr(send, "__self__", None), "transport", None), "abort", None)
+    abort = getattr(_transport(send), "abort", None)
     if callable(abort):
         abort()
+
+
+def _transport(send: ASGISendCallable) -> Any:
+    return getattr(getattr(send, "__self__", None), "transport", None)
 
 
 async def _send_all(chunks: AsyncIterator[bytes], send: ASGISendCallable) -> None:
@@ -65,6 +70,16 @@ async def _send_all(chunks: AsyncIterator[bytes], send: ASGISendCallable) -> Non
 async def _send(send: ASGISendCallable, chunk: bytes, *, more: bool) -> None:
     async with asyncio.timeout(SEND_SECONDS):
         await send({"type": "http.response.body", "body": chunk, "more_body": more})
+
+
+async def _closed(send: ASGISendCallable) -> None:
+    """Return when the connection is closed: with pipelined requests uvicorn tells the last one alone."""
+    is_closing = getattr(_transport(send), "is_closing", None)
+    if not callable(is_closing):
+        await asyncio.Event().wait()
+        return
+    while not is_closing():  # noqa: ASYNC110  # there is nothing that tells
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 async def _left(receive: ASGIReceiveCallable) -> None:

@@ -1,7 +1,7 @@
 """What the endpoints and the request middleware decide: values in, values out, no framework."""
 
 from ._access import Access
-from ._endpoints import MAX_SEARCHES, MAX_STREAMS, Endpoints
+from ._endpoints import MAX_READINGS, MAX_SEARCHES, MAX_STREAMS, Endpoints
 from ._follow import Pause
 from ._messages import Request, Response
 from ._parameters import MAX_LIMIT, MAX_TEXT, Parameters, parse_parameters
@@ -17,6 +17,7 @@ from ._request_metrics import Kind, RequestMetrics
 
 __all__ = [
     "MAX_LIMIT",
+    "MAX_READINGS",
     "MAX_SEARCHES",
     "MAX_STREAMS",
     "MAX_TEXT",

@@ -19,6 +19,7 @@ from ._token import make_or_read_token, token_path
 
 MAX_STREAMS: Final = 16
 MAX_SEARCHES: Final = 2
+MAX_READINGS: Final = 16
 TIME_LIMIT: Final = 5.0
 _NDJSON: Final = "application/x-ndjson"
 _LATER: Final = (("retry-after", "5"),)
@@ -52,6 +53,7 @@ class Endpoints:
         self._stream_life = stream_life
         self._streams = Slots(MAX_STREAMS)
         self._searches = Slots(MAX_SEARCHES)
+        self._readings = Slots(MAX_READINGS)
         self._newest = Newest()
         self._access = checked_access("access", access)
         self._metrics_access = checked_access(
@@ -115,9 +117,7 @@ class Endpoints:
                 )
             body = self._body(asked, pause)
             if body is None:
-                return problem(
-                    503, "as many streams or searches as may be run already: try again", extra=_LATER
-                )
+                return problem(503, "as many readers as may be are served already: try again", extra=_LATER)
             await anext(body)
         except QueryError as error:
             status = 410 if isinstance(error, CursorExpiredError) else 400
@@ -144,15 +144,10 @@ class Endpoints:
                 return None
             lines = follow(logs, query, self._newest, self._searches, pause, self._stream_life)
             return self._guarded(lines, self._streams)
-        if not query.text:
-            return self._guarded(found(logs, query, TIME_LIMIT), None)
-        if not self._searches.take():
-            return None
-        return self._guarded(found(logs, query, TIME_LIMIT), self._searches)
+        slots = self._searches if query.text else self._readings
+        return self._guarded(found(logs, query, TIME_LIMIT), slots) if slots.take() else None
 
-    async def _guarded(
-        self, body: AsyncGenerator[bytes, None], slots: Slots | None
-    ) -> AsyncGenerator[bytes, None]:
+    async def _guarded(self, body: AsyncGenerator[bytes, None], slots: Slots) -> AsyncGenerator[bytes, None]:
         """The same, which gives its place back at the end; what fails after the first chunk is reported."""
         begun = False
         try:
@@ -165,8 +160,7 @@ class Endpoints:
             raise  # so that the server breaks the stream off: an end without a word would look complete
         finally:
             await body.aclose()
-            if slots is not None:
-                slots.free()
+            slots.free()
 
     def _refusal(self, request: Request, access: Access) -> Response | None:
         if not self._allows(request, access):
