@@ -25,6 +25,7 @@ class Watch:
         self.idle = True
         self.report = service.runtime.report
         self.metrics = RequestMetrics(service.runtime.registry, sizes=service.sizes)
+        self.kind = self.metrics.kind
         self.exclude = service.exclude
         self.sizes = service.sizes
         self.proxied = bool(settings.SECURE_PROXY_SSL_HEADER)
@@ -51,7 +52,6 @@ class Exchange:
         if watch.idle:
             watch.start()
         self._watch = watch
-        self._kind: Kind | None = None
         self.error_type = ""
         header = request.META.get
         request_id, traceparent = header("HTTP_X_REQUEST_ID"), header("HTTP_TRACEPARENT")
@@ -60,11 +60,13 @@ class Exchange:
         else:
             self.attributes = request_attributes()
         request.obs_exchange = self
+        kind: Kind | None = None
         if request.path_info not in watch.exclude:
             # Django's own property asks the settings each time; what WSGI says is all of it where no proxy is trusted.
             scheme = None if watch.proxied else header("wsgi.url_scheme")
-            self._kind = kind = watch.metrics.kind(request.method, scheme or request.scheme)
+            kind = watch.kind(request.method, scheme or request.scheme)
             kind.active.inc()
+        self._kind = kind
         self._sizes = Sizes(watch.metrics, request) if watch.sizes else None
         self._begun = perf_counter()
 
@@ -117,8 +119,8 @@ class Exchange:
 
     def _route(self, request: HttpRequest) -> str:
         try:
-            match = request.resolver_match
-            return template(str(match.route)) if match else ""
+            match: Any = request.resolver_match
+            return template(match.route) if match else ""
         except Exception as error:  # a failure of ours never fails the request
             self._watch.report("route", error)
             return ""
@@ -127,9 +129,10 @@ class Exchange:
         kind = self._kind
         if kind is None:
             return
+        seconds = perf_counter() - self._begun
         self._kind = None
         try:
-            kind.finished(route, status, perf_counter() - self._begun, error_type)
+            kind.finished(route, status, seconds, error_type)
             if self._sizes is not None:
                 self._sizes.count(route, status, sent, error_type)
         except Exception as error:
