@@ -3,8 +3,9 @@ import os
 import pytest
 
 from obs_core import LogEntry, LogHandler, LogQuery, MemoryStorage, RetentionPolicy
+from obs_runtime._retention import Retention
 from obs_runtime._status import Status
-from obs_runtime._steps import Maintenance, Retention
+from obs_runtime._steps import Maintenance
 from obs_storage_sqlite import SQLiteStorage
 
 pytestmark = pytest.mark.integration

@@ -235,6 +235,27 @@ def test_a_write_that_failed_is_tried_again_and_nothing_is_lost(capfd):
     assert "no room" in capfd.readouterr().err
 
 
+def test_a_batch_whose_answer_was_lost_is_stored_once(tmp_path, monkeypatch):
+    storage = SQLiteStorage(tmp_path / "obs.db")
+    store, lost = storage.store, []
+
+    async def stored(*batch) -> None:
+        await store(*batch)
+        if not lost:
+            lost.append(batch)
+            raise StorageError("committed, but nobody knows")
+
+    monkeypatch.setattr(storage, "store", stored)
+    with EmbeddedRuntime(storage, signals=False, flush_interval=60) as runtime:
+        for message in ("a", "b"):
+            runtime.logger("shop").info(message)
+        with pytest.raises(ObsError):
+            runtime.flush()
+        runtime.flush()
+        assert lost
+        assert messages(storage) == ["a", "b"]
+
+
 def test_the_history_of_each_series_is_written(storage):
     with EmbeddedRuntime(storage, signals=False, history_interval=0.001) as runtime:
         runtime.registry.counter("orders", "Orders.", labels=("plan",)).labels("pro").inc(3)

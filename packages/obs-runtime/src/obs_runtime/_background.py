@@ -5,13 +5,13 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import thread as _registers_fork_hooks  # noqa: F401  # see below
 from contextlib import AbstractContextManager, suppress
-from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import Final, Protocol
 
+from ._bell import Bell
+
 # asyncio imports it when it is first needed. In our thread, while another forks, one half of its hooks would run.
 
-Answer = SimpleQueue[bool]
 # After a signal there is a pass each 20 ms until the process ends: a busy worker serves on for seconds.
 _HURRY: Final = 0.02
 # ERROR entries are written within 100 ms of the first; what comes meanwhile goes along.
@@ -55,52 +55,6 @@ class Work(Protocol):
 
     def silence(self) -> AbstractContextManager[None]:
         """What this thread logs inside is not captured."""
-
-
-class Bell:
-    """Wakes the background, safe in signal handlers; what is asked waits for the next one where there is none."""
-
-    def __init__(self) -> None:
-        self._asked: SimpleQueue[Answer] = SimpleQueue()
-        self._ring: Callable[[], None] = _silent
-        self._rung = False
-        self.written = 0.0
-
-    def ring(self) -> None:
-        """Wake it soon. Once is enough for all until it has woken: an ERROR costs next to nothing."""
-        if not self._rung:
-            self._rung = True
-            self._ring()
-
-    def heard(self) -> None:
-        """It is awake, and sees all that came before."""
-        self._rung = False
-
-    def ask(self) -> Answer:
-        """Ask for a pass; the answer, whether all was stored, comes into a queue of its own.
-
-        An old answer must not end a new wait.
-        """
-        answer: Answer = SimpleQueue()
-        self._asked.put(answer)
-        self.ring()
-        return answer
-
-    @property
-    def waited_for(self) -> bool:
-        return not self._asked.empty()
-
-    def answer_to(self, ring: Callable[[], None]) -> None:
-        self._ring = ring
-        self._rung = False
-
-    def asked(self) -> list[Answer]:
-        answers = []
-        while True:
-            try:
-                answers.append(self._asked.get_nowait())
-            except Empty:
-                return answers
 
 
 class Background:
@@ -277,7 +231,3 @@ class Background:
         with self._lock:
             self._left = self._ending
             return self._left
-
-
-def _silent() -> None:
-    return

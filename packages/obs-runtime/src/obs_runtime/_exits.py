@@ -17,7 +17,7 @@ from time import monotonic
 from types import FrameType
 from typing import Any, Final, Protocol
 
-from ._background import Answer
+from ._bell import Answer
 
 _SIGNALS: Final = tuple(
     getattr(signal, name) for name in ("SIGTERM", "SIGQUIT", "SIGINT") if hasattr(signal, name)

@@ -7,23 +7,22 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from obs_core import ConfigurationError, LogHandler, MetricFamily, Registry, RetentionPolicy, Runtime, Storage
 from obs_core.logger import Logger
-from obs_core.process import process_metrics as declare_process_metrics
 from obs_core.retention import DEFAULT_LOG_RETENTION, DEFAULT_METRICS_RETENTION
 from obs_core.servers import release_servers
 
 from . import _exits, _forks, _running
-from ._background import Answer, Background, Bell
-from ._board.alone import Alone
-from ._board.board import Board
+from ._background import Background
+from ._bell import Answer, Bell
+from ._metrics import Metrics, workers_of
+from ._retention import Retention
 from ._status import Status
-from ._steps import Flush, FlushFailedError, History, Maintenance, Retention, Steps
-from ._work import Metrics, RuntimeWork
+from ._steps import Flush, FlushFailedError, History, Maintenance, Steps
+from ._work import RuntimeWork
 
 _STOP: Final = 2.0
 _LAST: Final = 1.8
@@ -70,19 +69,25 @@ class EmbeddedRuntime:
         self.handler = LogHandler(redact=redact)
         self.signals = signals
         self._interval = flush_interval
-        self._status = Status(self.handler, monotonic)
-        if process_metrics:
-            declare_process_metrics(self._status.registry)
-        self._metrics = Metrics(self.registry, self._status, self._workers(service, board))
+        self._status = Status(self.handler, monotonic, process_metrics=process_metrics)
+        self._metrics = Metrics(
+            self.registry, self._status, workers_of(storage.path, service, board, self._status.conflict)
+        )
         self._work = RuntimeWork(
             storage,
             self.handler,
             self._metrics,
             self._status,
-            self._steps(log_retention, metrics_retention, history_interval),
+            Steps(
+                Flush(storage, self.handler, self._status),
+                # Not the runtime's own method: the thread must not keep a runtime that nobody has any more.
+                History(storage, self._metrics.collect, history_interval),
+                Retention(storage, log_retention, metrics_retention, self._status),
+                Maintenance(storage),
+            ),
             log_level,
-            clock=clock,
-            monotonic=monotonic,
+            clock,
+            monotonic,
         )
         self._become_new()
         _forks.watch(self)
@@ -224,25 +229,6 @@ class EmbeddedRuntime:
             release_servers(self.handler)
             background.stop(timeout)
             _running.leave(self)
-
-    def _workers(self, service: str, board: str | os.PathLike[str] | None) -> Board | Alone:
-        path = self.storage.path
-        if board is None and path is not None:
-            board = path.with_name(f"{path.name}-live")
-        # There is no flock on Windows: one process for each database.
-        if board is None or sys.platform == "win32":
-            return Alone(service=service)
-        # Absolute, since a host may change its folder later.
-        return Board(Path(board).absolute(), service=service, on_conflict=self._status.conflict)
-
-    def _steps(self, logs: RetentionPolicy, metrics: RetentionPolicy, history_interval: float) -> Steps:
-        return Steps(
-            Flush(self.storage, self.handler, self._status),
-            # Not the runtime's own method: the thread must not keep a runtime that nobody has any more.
-            History(self.storage, self._metrics.collect, history_interval),
-            Retention(self.storage, logs, metrics, self._status),
-            Maintenance(self.storage),
-        )
 
     def _become_new(self) -> None:
         """In a forked child a lock may be held by a thread that is not there."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from obs_core import Counter, LogHandler, MetricFamily, MetricMetadata, Registry
 from obs_core.encoders import series_key
+from obs_core.process import process_metrics as declare_process_metrics
 
 _MINUTE = 60.0
 _ENTRIES = MetricMetadata("obs_log_entries", "counter", "Log entries taken over.")
@@ -19,8 +20,16 @@ class Status:
     _seen: int
     _by_storage: int
 
-    def __init__(self, handler: LogHandler, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        handler: LogHandler,
+        monotonic: Callable[[], float] = time.monotonic,
+        *,
+        process_metrics: bool = False,
+    ) -> None:
         self.registry = Registry()
+        if process_metrics:
+            declare_process_metrics(self.registry)
         self._handler = handler
         self._monotonic = monotonic
         self._said: dict[str, float] = {}

@@ -3,34 +3,16 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Final
 
-from msgspec import structs
-
-from obs_core import (
-    LogEntry,
-    LogHandler,
-    LogQuery,
-    LogStoragePort,
-    Maintained,
-    MetricFamily,
-    MetricSample,
-    MetricsStoragePort,
-    ObsError,
-    RetentionPolicy,
-    Storage,
-)
+from obs_core import LogEntry, LogHandler, Maintained, MetricFamily, MetricSample, ObsError, Storage
 from obs_core.encoders import parse_series_key
-from obs_core.retention import Deletion, Facts, TrustedClock, by_level, plan_retention
 
+from ._retention import Retention
 from ._status import Status
 
 BATCH = 1000
 BATCH_BYTES = 8_000_000
 _BACK_OFF = (1.0, 2.0, 5.0, 10.0)
-# A storage that grows by so many bytes between two passes gets one more.
-_GROWTH: Final = 4_000_000
-_BESIDE: Final = 24_000_000
 
 
 class Flush:
@@ -40,7 +22,8 @@ class Flush:
         self._storage = storage
         self._handler = handler
         self._status = status
-        self._kept: list[LogEntry] = []
+        # A storage knows a batch that it was given before by the object, and does not store it twice.
+        self._kept: list[list[LogEntry]] = []
         self._failures = 0
         self._not_before = 0.0
 
@@ -65,17 +48,17 @@ class Flush:
             begun = perf_counter()
             try:
                 if not self._kept:
-                    self._kept = self._drain(min(self._limit(), left))
-                    left -= len(self._kept)
-                if not self._kept:
-                    break
+                    batch = self._drain(min(self._limit(), left))
+                    left -= len(batch)
+                    if not batch:
+                        break
+                    self._kept = [batch]
                 await self._write()
             except Exception as error:  # a failing step never kills the loop
                 self._status.report("write logs", error)
                 self._status.degraded.set(1)
                 self.failed(now)
                 return False
-            self._kept = []
             self._failures, self._not_before = 0, 0.0
             self._status.flushes.observe(perf_counter() - begun)
             self._status.degraded.set(0)
@@ -89,17 +72,15 @@ class Flush:
         self._failures, self._not_before = 0, 0.0
 
     async def _write(self) -> None:
-        try:
-            await self._storage.logs.write(self._kept)
-        except (TypeError, ValueError, OverflowError):
-            # Not the storage but an entry is at fault: the others must not be lost with it, nor wait for ever.
-            await self._write_apart()
-
-    async def _write_apart(self) -> None:
         while self._kept:
+            batch = self._kept[0]
             try:
-                await self._storage.logs.write(self._kept[:1])
+                await self._storage.logs.write(batch)
             except (TypeError, ValueError, OverflowError) as error:
+                # Not the storage but an entry is at fault: the others must not be lost with it, nor wait for ever.
+                if len(batch) > 1:
+                    self._kept = [[entry] for entry in batch]
+                    continue
                 self._status.refused.inc()
                 self._status.report("write logs", error)
             self._kept = self._kept[1:]
@@ -143,83 +124,6 @@ class History:
             for name, labels in (parse_series_key(key),)
         ]
         await self._storage.metrics.write(samples, [family.metadata for family in families])
-
-
-class Retention:
-    """Holds the storage to its policies, each `interval` seconds."""
-
-    def __init__(
-        self,
-        storage: Storage,
-        logs: RetentionPolicy,
-        metrics: RetentionPolicy,
-        status: Status,
-        interval: float = 10.0,
-    ) -> None:
-        self._storage = storage
-        self._logs = logs
-        self._metrics = metrics
-        self._status = status
-        self._interval = interval
-        self._next = 0.0
-        self._clock: TrustedClock | None = None
-        self._held = 0
-
-    async def tick(self, now: float, wall: float) -> None:
-        if self._clock is None:
-            self._clock = TrustedClock(await self._newest(), wall, now)
-        believed = self._clock.believed(wall, now)
-        if now < self._next and not await self._grew():
-            return
-        self._next = now + self._interval
-        logs, metrics = self._storage.logs, self._storage.metrics
-        samples = Facts(count=await metrics.count(), size=await metrics.size())
-        policy = await self._with_overhead(samples.size)
-        for level, of_level in by_level(policy):
-            facts = Facts(count=await logs.count(level=level), size=await logs.size(level=level))
-            for deletion in plan_retention(of_level, facts, believed, level):
-                self._status.deleted.labels("logs").inc(await delete_logs(logs, deletion))
-        for deletion in plan_retention(self._metrics, samples, believed):
-            self._status.deleted.labels("samples").inc(await delete_samples(metrics, deletion))
-        self._held = await self._storage.size()
-        self._status.bytes.set(self._held)
-
-    async def _grew(self) -> bool:
-        """Whether so much came in that it cannot wait. Asked where the medium tells it cheaply: of a file."""
-        return isinstance(self._storage, Maintained) and await self._storage.size() - self._held > _GROWTH
-
-    async def _with_overhead(self, samples: int) -> RetentionPolicy:
-        """The policy of logs, less what the medium holds beside records (journals, reserves, what is set aside)."""
-        bound = self._logs.max_bytes
-        if bound is None:
-            return self._logs
-        beside = await self._storage.size() - samples - await self._storage.logs.size()
-        # Not without end: what waits to be given back would be deleted once more.
-        less = min(max(beside, 0), _BESIDE, bound - bound // 4)
-        return structs.replace(self._logs, max_bytes=bound - less)
-
-    async def _newest(self) -> float | None:
-        async for stored in self._storage.logs.read(LogQuery(order="desc", limit=1)):
-            return stored.entry.timestamp
-        return None
-
-
-async def delete_logs(port: LogStoragePort, deletion: Deletion) -> int:
-    """Carry a decision out; how many entries went."""
-    if deletion.operation == "delete_before":
-        return await port.delete_before(deletion.value, level=deletion.level)
-    if deletion.operation == "keep_newest":
-        return await port.keep_newest(int(deletion.value), level=deletion.level)
-    return await port.shrink(int(deletion.value), level=deletion.level)
-
-
-async def delete_samples(port: MetricsStoragePort, deletion: Deletion) -> int:
-    """The same for samples."""
-    if deletion.operation == "delete_before":
-        return await port.delete_before(deletion.value)
-    if deletion.operation == "keep_newest":
-        return await port.keep_newest(int(deletion.value))
-    return await port.shrink(int(deletion.value))
 
 
 class Maintenance:

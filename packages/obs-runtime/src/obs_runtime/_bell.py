@@ -1,0 +1,56 @@
+"""What wakes the background, and how it answers."""
+
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+
+Answer = SimpleQueue[bool]
+
+
+class Bell:
+    """Wakes the background, safe in signal handlers; what is asked waits for the next one where there is none."""
+
+    def __init__(self) -> None:
+        self._asked: SimpleQueue[Answer] = SimpleQueue()
+        self._ring: Callable[[], None] = _silent
+        self._rung = False
+        self.written = 0.0
+
+    def ring(self) -> None:
+        """Wake it soon. Once is enough for all until it has woken: an ERROR costs next to nothing."""
+        if not self._rung:
+            self._rung = True
+            self._ring()
+
+    def heard(self) -> None:
+        """It is awake, and sees all that came before."""
+        self._rung = False
+
+    def ask(self) -> Answer:
+        """Ask for a pass; the answer, whether all was stored, comes into a queue of its own.
+
+        An old answer must not end a new wait.
+        """
+        answer: Answer = SimpleQueue()
+        self._asked.put(answer)
+        self.ring()
+        return answer
+
+    @property
+    def waited_for(self) -> bool:
+        return not self._asked.empty()
+
+    def answer_to(self, ring: Callable[[], None]) -> None:
+        self._ring = ring
+        self._rung = False
+
+    def asked(self) -> list[Answer]:
+        answers = []
+        while True:
+            try:
+                answers.append(self._asked.get_nowait())
+            except Empty:
+                return answers
+
+
+def _silent() -> None:
+    return
