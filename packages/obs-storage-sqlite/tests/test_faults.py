@@ -1,6 +1,7 @@
 import asyncio
 import gc
 import os
+import random
 import subprocess
 import sys
 import threading
@@ -8,8 +9,8 @@ import time
 
 import pytest
 
-from obs_core import LogEntry, LogQuery, StorageError
-from obs_storage_sqlite import SQLiteStorage
+from obs_core import LogEntry, LogQuery, MetricSample, StorageError
+from obs_storage_sqlite import SQLiteStorage, _metric_rows
 from obs_storage_sqlite._database import Database
 from obs_storage_sqlite._files import file_system, size_on_disk
 from obs_storage_sqlite._gate import Gate
@@ -83,18 +84,58 @@ async def test_a_full_disk_costs_the_oldest_entries_and_not_the_newest(tmp_path)
         for _ in range(20):
             await storage.logs.write(entries(100, 200))
         before = await count(storage)
-        # SQLite's own bound on the file answers SQLITE_FULL, as a full disk does.
-        pages = await storage.run(
-            lambda database: database.read(lambda c: c.execute("PRAGMA page_count").fetchone()[0])
-        )
-        await storage.run(
-            lambda database: database.read(lambda c: c.execute(f"PRAGMA max_page_count={pages}").fetchone())
-        )
+        await storage.run(fill)
         await storage.logs.write([LogEntry(9.0, "ERROR", "newest " + os.urandom(20_000).hex())])
         newest = [s.entry async for s in storage.logs.read(LogQuery(order="desc", limit=1))]
         assert newest[0].message.startswith("newest")
         assert 0 < await count(storage) < before
         assert not (tmp_path / "obs.db-reserve").exists()
+
+
+def fill(database: Database) -> None:
+    """SQLite's own bound on the file answers SQLITE_FULL, as a full disk does."""
+    database.give_back()
+    ((pages,),) = database.select("PRAGMA page_count")
+    database.select(f"PRAGMA max_page_count={pages}")
+
+
+@pytest.mark.asyncio
+async def test_on_a_full_disk_no_more_goes_than_is_needed_and_it_is_said(tmp_path, capfd):
+    async with SQLiteStorage(tmp_path / "obs.db") as storage:
+        for _ in range(28):
+            await storage.logs.write(entries(1000))
+        while await storage.maintain():
+            pass
+        await storage.run(fill)
+        await storage.logs.write([LogEntry(9.0, "ERROR", "newest " + os.urandom(20_000).hex())])
+        gone = await storage.run(lambda database: database.relief.gone)
+        assert gone == (4000, 0)
+        assert await storage.logs.count() == 24_001
+    assert "4000 log entries and 0 samples, the oldest, made way" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("sealed", [True, False])
+@pytest.mark.asyncio
+async def test_on_a_full_disk_the_oldest_samples_make_way_too(tmp_path, monkeypatch, sealed):
+    monkeypatch.setattr(_metric_rows, "_FEW", 10 if sealed else 10**9)
+    monkeypatch.setattr(_metric_rows, "_ROWS", 10)
+    async with SQLiteStorage(tmp_path / "obs.db") as storage:
+        for time_ in range(60):
+            await storage.metrics.write(samples(time_))
+        while await storage.maintain():
+            pass
+        await storage.run(fill)
+        for time_ in range(60, 90):
+            await storage.metrics.write(samples(time_))
+        gone = await storage.run(lambda database: database.relief.gone)
+        assert gone.samples > 0
+        assert gone.entries == 0
+        assert await storage.metrics.count() == 90 * 500 - gone.samples
+        assert await storage.verify() == []
+
+
+def samples(time_: int) -> list[MetricSample]:
+    return [MetricSample("a", random.random(), float(time_), {"n": str(n)}) for n in range(500)]
 
 
 @pytest.mark.asyncio

@@ -113,3 +113,13 @@ def _create(connection: sqlite3.Connection) -> None:
     except BaseException:
         connection.execute("ROLLBACK")
         raise
+
+
+def looked_over(connection: sqlite3.Connection) -> sqlite3.Connection:
+    """A connection whose file was looked over; closed where that failed."""
+    try:
+        look_over(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection

@@ -3,26 +3,27 @@
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from obs_core import StorageError
 
-from ._connection import PATIENCE, connect, is_damage, is_full, look_over, retried
-from ._files import beside, create_private, identity, set_aside, shared_file_system
+from ._connection import PATIENCE, connect, is_damage, is_full, look_over, looked_over, retried
+from ._files import alone, beside, create_private, identity, set_aside
 from ._forks import inside_sqlite, watch
 from ._gate import Gate, pause
 from ._migration import upgrade_step
+from ._relief import Relief, drop_oldest
 from ._reserve import Reserve
-from ._schema import VERSION, drop_oldest, renew
+from ._schema import VERSION, renew
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
 # A truncated journal looks like damage until every process has closed the file once; so look again, some times.
 _TRIES: Final = 3
-_RELIEF_STEPS: Final = 5
+_RELIEF_STEPS: Final = 16
 # Steps of an upgrade between two lines that tell how far it is.
 _PROGRESS: Final = 25
 
@@ -34,10 +35,11 @@ class Database:
         self.path = path
         # Blocks that could not be rewritten, so that the others have their turn.
         self.unreadable: set[int] = set()
+        self.relief = Relief(path)
         self._reserve = Reserve(beside(path, "-reserve"))
         try:
             create_private(path)
-            self._gate = Gate(beside(path, "-lock"), _alone(path))
+            self._gate = Gate(beside(path, "-lock"), alone(path))
             self._connection = self._open()
         except OSError as error:
             raise StorageError(f"{path} cannot be opened: {error.strerror}: choose another folder") from error
@@ -47,19 +49,22 @@ class Database:
     def transaction(self, work: Work[T]) -> T:
         """Run `work` in one write transaction, committed with `synchronous=FULL`. Raises `StorageError`.
 
-        `work` may run twice: after room was made on a full disk, or after a damaged file was set aside.
+        `work` may run again: after room was made on a full disk, or after a damaged file was set aside.
         """
         with inside_sqlite():
             self._notice_replacement()
             try:
                 return self._held(work)
             except sqlite3.Error as error:
-                if not self._mended(error):
-                    raise StorageError(f"{self.path} could not be written: {error}") from error
-            try:
-                return self._held(work)
-            except sqlite3.Error as error:
-                raise StorageError(f"{self.path} could not be written: {error}") from error
+                failure = error
+            for _ in self._mended(failure):
+                try:
+                    return self._held(work)
+                except sqlite3.Error as error:
+                    failure = error
+                    if not is_full(error):
+                        break
+            raise StorageError(f"{self.path} could not be written: {failure}") from failure
 
     def read(self, work: Work[T]) -> T:
         """Run queries that are part of writing; nothing may be left unread. Raises `StorageError`."""
@@ -121,7 +126,7 @@ class Database:
                     connection = connect(self.path)
                     self._note(connection)
                 # Not under the gate: it may take a second, and the others go on writing.
-                return _looked_over(connection)
+                return looked_over(connection)
             except sqlite3.DatabaseError as error:
                 if not is_damage(error):
                     raise StorageError(f"{self.path} could not be opened: {error}") from error
@@ -177,26 +182,31 @@ class Database:
             raise
         return result
 
-    def _mended(self, error: sqlite3.Error) -> bool:
-        """Whether something was done about a failure, so that it is worth another try."""
+    def _mended(self, error: sqlite3.Error) -> Iterator[None]:
+        """Do something about a failure, step by step; after each it is worth another try."""
         if is_damage(error):
             self._reopen()
-            return True
-        return is_full(error) and self._make_room()
+            yield
+        elif is_full(error):
+            yield from self._make_room()
 
-    def _make_room(self) -> bool:
+    def _make_room(self) -> Iterator[None]:
         """On a full disk: the reserve first, then a checkpoint, then small deletions with a checkpoint each."""
-        had_reserve = self._reserve.drop()
-        with self._gate.held(PATIENCE):
-            with suppress(sqlite3.OperationalError):
-                self._checkpoint()
+        self._reserve.drop()
+        with self._gate.held(PATIENCE), suppress(sqlite3.OperationalError):
+            self._checkpoint()
+        yield
+        for _ in range(_RELIEF_STEPS):
             try:
-                for _ in range(_RELIEF_STEPS):
-                    self._committed(drop_oldest)
+                with self._gate.held(PATIENCE):
+                    gone = self._committed(drop_oldest)
                     self._checkpoint()
             except sqlite3.OperationalError:
-                return had_reserve
-        return True
+                return
+            if not any(gone):
+                return
+            self.relief.note(gone)
+            yield
 
     def _checkpoint(self) -> None:
         self._connection.execute("PRAGMA busy_timeout=100")
@@ -228,28 +238,7 @@ class Database:
             self.generation = str(cursor.fetchone()[0])
 
 
-def _looked_over(connection: sqlite3.Connection) -> sqlite3.Connection:
-    try:
-        look_over(connection)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
 def _vacuum(connection: sqlite3.Connection, pages: int) -> None:
     # One page for each call: the statement gives no rows, so that `sqlite3` never steps it twice.
     for _ in range(pages):
         connection.execute("PRAGMA incremental_vacuum(1)").close()
-
-
-def _alone(path: Path) -> str:
-    """Why no second process may use the file; empty where it may."""
-    if sys.platform == "win32":
-        return "on Windows processes cannot share it"
-    if kind := shared_file_system(path):
-        sys.stderr.write(
-            f"obs: {path} is on {kind}, where processes cannot share it: a local disk is better\n"
-        )
-        return f"it is on {kind}"
-    return ""

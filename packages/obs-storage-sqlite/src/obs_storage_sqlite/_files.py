@@ -101,3 +101,15 @@ def file_system(path: str, mounts: str) -> str:
         if (path == point or path.startswith(point + "/")) and len(point) >= len(best):
             best, kind = point, right.split()[0]
     return kind
+
+
+def alone(path: Path) -> str:
+    """Why no second process may use the file; empty where it may."""
+    if sys.platform == "win32":
+        return "on Windows processes cannot share it"
+    if kind := shared_file_system(path):
+        sys.stderr.write(
+            f"obs: {path} is on {kind}, where processes cannot share it: a local disk is better\n"
+        )
+        return f"it is on {kind}"
+    return ""

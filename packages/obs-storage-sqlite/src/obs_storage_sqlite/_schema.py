@@ -75,16 +75,6 @@ SINCE_2: Final = (
 )
 
 
-def drop_oldest(connection: sqlite3.Connection) -> None:
-    """Make a little room on a full disk."""
-    (block,) = connection.execute("SELECT min(id) FROM blocks").fetchone()
-    if block is None:
-        connection.execute("DELETE FROM head WHERE id IN (SELECT id FROM head ORDER BY id LIMIT 4)")
-    else:
-        connection.execute("DELETE FROM parts WHERE id BETWEEN ? AND ?", (8 * block, 8 * block + 7))
-        connection.execute("DELETE FROM blocks WHERE id = ?", (block,))
-
-
 def renew(connection: sqlite3.Connection, known: str) -> None:
     """Give the file another generation, unless somebody did: cursors and numbers of series mean something else."""
     connection.execute("UPDATE generation SET id = ? WHERE id = ?", (secrets.token_hex(8), known))
