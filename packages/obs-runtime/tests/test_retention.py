@@ -42,6 +42,23 @@ async def test_a_file_keeps_to_its_bound_while_it_is_written_faster_than_retenti
 
 
 @pytest.mark.asyncio
+async def test_what_was_set_aside_counts_in_full(tmp_path):
+    (tmp_path / "obs.db.corrupt-1").write_bytes(bytes(40_000_000))
+    async with SQLiteStorage(tmp_path / "obs.db") as storage:
+        retention = Retention(
+            storage, RetentionPolicy(max_bytes=60_000_000), RetentionPolicy(), Status(LogHandler())
+        )
+        for second in range(4):
+            for _ in range(4):
+                texts = [os.urandom(60_000).hex() for _ in range(20)]
+                await storage.logs.write([LogEntry(float(second), "INFO", text) for text in texts])
+            await retention.tick(second * 20.0, 1.0)
+        assert await storage.set_aside() >= 40_000_000
+        assert await storage.logs.size() < 20_000_000
+        assert 40_000_000 < await storage.size() < 60_000_000 + 8_000_000
+
+
+@pytest.mark.asyncio
 async def test_a_storage_that_needs_no_care_is_left_alone():
     async with MemoryStorage() as storage:
         await Maintenance(storage).tick(0.0, 0.0)

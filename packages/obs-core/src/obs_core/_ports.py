@@ -130,6 +130,9 @@ class Maintained(Protocol):
     async def maintain(self) -> bool:
         """Do one short step; whether there may be more to do. For one worker at a time: whoever holds the lease."""
 
+    async def set_aside(self) -> int:
+        """Bytes of what is kept for a human to look at, such as damaged files; part of `Storage.size`."""
+
 
 class Runtime(Protocol):
     """What an adapter needs of the owner of the background."""

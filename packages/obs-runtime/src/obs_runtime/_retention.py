@@ -62,9 +62,10 @@ class Retention:
         bound = self._logs.max_bytes
         if bound is None:
             return self._logs
-        beside = await self._storage.size() - samples - await self._storage.logs.size()
-        # Not without end: what waits to be given back would be deleted once more.
-        less = min(max(beside, 0), _BESIDE, bound - bound // 4)
+        aside = await self._storage.set_aside() if isinstance(self._storage, Maintained) else 0
+        beside = await self._storage.size() - aside - samples - await self._storage.logs.size()
+        # Not without end: what waits to be given back would be deleted once more. What is set aside stays.
+        less = min(min(max(beside, 0), _BESIDE) + aside, bound - bound // 4)
         return structs.replace(self._logs, max_bytes=bound - less)
 
     async def _newest(self) -> float | None:

@@ -13,7 +13,7 @@ import aiosqlite
 from obs_core import Maintained, Storage, StorageClosedError, StorageError
 
 from ._database import Database
-from ._files import size_on_disk
+from ._files import allocated, set_aside_files, size_on_disk
 from ._forks import inside_sqlite
 from ._logs import SQLiteLogs
 from ._maintenance import maintain
@@ -122,6 +122,10 @@ class SQLiteStorage:
     async def maintain(self) -> bool:
         """One short step of what keeps the file small and quick; whether there may be more to do."""
         return await maintain(self, self._logs.damage, self._metrics.damage)
+
+    async def set_aside(self) -> int:
+        """Bytes of the damaged files that are kept beside it."""
+        return sum(map(allocated, set_aside_files(self._path)))
 
     async def verify(self) -> list[Problem]:
         """Check every block's checksums, and every header against its content; what is wrong, and where."""
