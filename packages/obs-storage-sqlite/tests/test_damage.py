@@ -2,7 +2,9 @@
 
 import os
 import sqlite3
+import threading
 import zlib
+from array import array
 from contextlib import closing
 from pathlib import Path
 
@@ -10,9 +12,13 @@ import msgspec
 import pytest
 
 from obs_core import LogEntry, LogQuery, MetricMetadata, MetricSample, StorageError
-from obs_storage_sqlite import SQLiteStorage, _metric_rows, _sealing
+from obs_storage_sqlite import SQLiteStorage, _metric_rows, _sealing, _verify
+from obs_storage_sqlite._columns import pack_numbers
 from obs_storage_sqlite._flushes import flushes
+from obs_storage_sqlite._points import SeriesCache, pack_series
 from obs_storage_sqlite._sealed import build
+from obs_storage_sqlite._windows import Row, WindowView, encode_window
+from obs_storage_sqlite._writers import Batches
 from obs_storage_sqlite._zstd import MAX_SIZE, compress, decompress, zstd
 
 pytestmark = pytest.mark.integration
@@ -291,3 +297,78 @@ async def test_a_header_that_is_not_as_it_was_written_deletes_nothing_that_is_yo
         # Whoever looked inside wrote down what was found there.
         assert await storage.verify() == []
         assert await storage.logs.delete_before(0.5) == 0
+
+
+def test_a_count_that_no_column_has_is_refused_before_memory_is_taken():
+    rows = [Row(n, float(n), pack_series([1]), array("d", [1.0])) for n in range(1, 5)]
+    directory, (chunk,) = encode_window(rows)
+    _, *rest = msgspec.msgpack.decode(decompress(directory))
+    bomb = compress(msgspec.msgpack.encode((1 << 44, *rest)))
+    with pytest.raises(StorageError, match="at most"):
+        WindowView(1, bomb, lambda _: chunk, SeriesCache())
+    _, *rest = msgspec.msgpack.decode(decompress(chunk))
+    bomb = compress(msgspec.msgpack.encode((pack_numbers([1 << 30]), *rest)))
+    with pytest.raises(StorageError, match="at most"):
+        WindowView(1, directory, lambda _: bomb, SeriesCache()).column(1)
+
+
+@pytest.mark.asyncio
+async def test_half_of_a_surrogate_pair_is_found_nowhere(tmp_path, small):
+    async with SQLiteStorage(tmp_path / "obs.db") as storage:
+        for _ in range(5):
+            await storage.logs.write([LogEntry(1.0, "INFO", "a text")] * 5)
+        await settle(storage)
+        for query in (
+            LogQuery(text="\ud800"),
+            LogQuery(trace_id="\ud800"),
+            LogQuery(attributes={"a": "\ud800"}),
+        ):
+            assert [one async for one in storage.logs.read(query)] == []
+
+
+@pytest.mark.asyncio
+async def test_verify_leaves_the_event_loop_alone(tmp_path, monkeypatch):
+    threads = []
+    looked = _verify.block_problems
+    monkeypatch.setattr(
+        _verify, "block_problems", lambda stored: threads.append(threading.current_thread()) or looked(stored)
+    )
+    async with SQLiteStorage(tmp_path / "obs.db") as storage:
+        await storage.logs.write([LogEntry(1.0, "INFO", "a")])
+        assert await storage.verify() == []
+    assert threading.main_thread() not in threads
+    assert len(threads) == 1
+
+
+@pytest.mark.asyncio
+async def test_a_batch_of_metrics_is_known_by_all_that_is_in_it(tmp_path, monkeypatch):
+    async with SQLiteStorage(tmp_path / "obs.db") as storage:
+        checksums = []
+        begin = storage.batches.begin
+        monkeypatch.setattr(
+            storage.batches, "begin", lambda records, sum_: checksums.append(sum_) or begin(records, sum_)
+        )
+        for samples, metadata in (
+            ([MetricSample("a", 1.0, 1.0)], []),
+            ([MetricSample("b", 1.0, 1.0)], []),
+            ([MetricSample("a", 1.0, 2.0)], []),
+            ([MetricSample("a", 1.0, 1.0, {"plan": "pro"})], []),
+            ([], [MetricMetadata("a")]),
+            ([], [MetricMetadata("b")]),
+        ):
+            await storage.metrics.write(samples, metadata)
+        assert len(set(checksums)) == 6
+
+
+def test_an_empty_list_is_no_batch_that_failed():
+    batches = Batches()
+    first = batches.begin((), 1)
+    batches.failed((), 1, first)
+    assert batches.begin((), 1) != first
+
+
+@pytest.mark.asyncio
+async def test_the_highest_cursor_is_looked_up(tmp_path):
+    async with SQLiteStorage(tmp_path / "obs.db") as storage:
+        plan = await storage.fetch("EXPLAIN QUERY PLAN SELECT max(last) FROM writers", ())
+    assert "writers_last" in plan[0][-1]

@@ -53,7 +53,8 @@ def block_filter(entries: Sequence[LogEntry]) -> bytes:
 
 def folded(text: str) -> bytes:
     """Text as it is searched: without case, as UTF-8."""
-    return text.casefold().encode()
+    # A query may hold half of a surrogate pair, which no stored text does.
+    return text.casefold().encode(errors="replace")
 
 
 def _base(cursors: Sequence[int], entries: Sequence[LogEntry]) -> bytes:

@@ -7,6 +7,10 @@ from typing import Any, Final
 
 import msgspec
 
+from obs_core import StorageError
+
+# A count is read before what it counts, and must not take all memory: a window has some thousand rows.
+_MOST: Final = 1 << 22
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder().decode
 _LITTLE: Final = array("H", [1]).tobytes() == b"\1\0"
@@ -21,10 +25,17 @@ def pack_numbers(numbers: Sequence[int]) -> bytes:
 
 def unpack_numbers(data: bytes, count: int) -> "array[int]":
     """The integers of `pack_numbers`, of which there were `count`."""
+    check_count(count)
     words = bytearray(8 * count)
     for plane in range(len(data) // count if count else 0):
         words[plane::8] = data[plane * count : (plane + 1) * count]
     return array_of("Q", bytes(words))
+
+
+def check_count(count: int) -> None:
+    """Raise `StorageError` for more than any column of ours holds."""
+    if not 0 <= count <= _MOST:
+        raise StorageError(f"a column claims {count} values: at most {_MOST} are read")
 
 
 def zigzag(numbers: Sequence[int]) -> list[int]:

@@ -56,7 +56,7 @@ class SQLiteMetrics:
             store_instants(connection, rows, learned)
             _store_families(connection, families)
 
-        checksum = crc32(b"".join(row.values.tobytes() for row in rows))
+        checksum = crc32(_encode((samples, metadata)))
         batch = self._resource.batches.begin(samples, checksum)
         try:
             await self._resource.store(store, 8 * len(samples))

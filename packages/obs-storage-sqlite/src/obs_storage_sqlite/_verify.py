@@ -1,5 +1,6 @@
 """Checking every block: its checksums, and its header against its content."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 from zlib import crc32
@@ -35,12 +36,12 @@ async def verify(resource: Resource) -> AsyncIterator[Problem]:
         place = 0
         while (stored := await resource.read(_reader(table, place))) is not None:
             place = stored.header.id
-            for what in block_problems(stored):
+            for what in await asyncio.to_thread(block_problems, stored):
                 yield Problem(f"{table} {place}", what)
     place = 0
     while (window := await resource.read(_window_reader(place))) is not None:
         place = window[0]
-        for what in window_problems(*window[1:]):
+        for what in await asyncio.to_thread(window_problems, *window[1:]):
             yield Problem(f"windows {place}", what)
     place = 0
     while rows := await resource.fetch(

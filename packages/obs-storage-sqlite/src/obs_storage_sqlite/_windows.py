@@ -18,6 +18,7 @@ import msgspec
 from ._columns import (
     array_of,
     bytes_of,
+    check_count,
     pack_doubles,
     pack_numbers,
     unpack_doubles,
@@ -135,6 +136,7 @@ class _ChunkView:
         counts, kinds, firsts, steps, bits, raw = _decode(decompress(data))
         self._kinds: bytes = kinds
         self._counts = unpack_numbers(counts, len(kinds))
+        check_count(sum(self._counts))
         self._firsts: bytes = firsts
         self._raw: bytes = raw
         # Where the numbers of each column begin, among those of the columns stored alike.

@@ -24,7 +24,7 @@ class Batches:
     def begin(self, records: Sequence[object], checksum: int) -> Batch:
         """The identity of a batch: the one of before for the same object with the same content."""
         for failed in self._failed:
-            if failed[0] is records and failed[1] == checksum:
+            if failed[0] is records and records and failed[1] == checksum:
                 self._failed.remove(failed)
                 return failed[2]
         self._number += 1
