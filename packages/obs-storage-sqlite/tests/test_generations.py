@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from obs_core import CursorExpiredError, LogEntry, LogQuery, MetricQuery, MetricSample
+from obs_core.cursors import LARGEST
 from obs_storage_sqlite import SQLiteStorage, _metric_rows
 from obs_storage_sqlite._database import Database
 
@@ -64,10 +65,10 @@ async def test_a_file_that_is_replaced_between_two_pages_ends_the_reading(tmp_pa
 
 
 @pytest.mark.asyncio
-async def test_a_cursor_beyond_all_numbers_is_no_error(tmp_path):
+async def test_the_largest_cursor_is_no_error(tmp_path):
     async with SQLiteStorage(tmp_path / "obs.db") as storage:
         await storage.logs.write(entries(3, "x"))
-        beyond = f"{storage.generation}-{'9' * 19}"
+        beyond = f"{storage.generation}-{LARGEST}"
         assert await cursors(storage, LogQuery(after=beyond)) == []
         assert len(await cursors(storage, LogQuery(after=beyond, order="desc"))) == 3
 

@@ -8,7 +8,8 @@ from ._database import Database
 from ._flushes import time_bounds
 from ._headers import bitmap, live
 from ._looking import DAMAGE
-from ._metric_rows import SPAN, read_window
+from ._metric_rows import read_window
+from ._schema import SPAN
 
 _STEP: Final = 500
 _WINDOWS: Final = 4

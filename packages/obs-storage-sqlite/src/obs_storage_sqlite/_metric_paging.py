@@ -9,8 +9,8 @@ import aiosqlite
 from obs_core import MetricQuery, StorageError
 
 from ._headers import live
-from ._metric_rows import SPAN
 from ._points import SeriesCache, unpack_values
+from ._schema import SPAN
 from ._windows import WindowView
 
 _VARIABLES: Final = 500

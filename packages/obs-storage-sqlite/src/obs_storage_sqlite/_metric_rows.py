@@ -21,6 +21,7 @@ from ._points import (
     point,
     unpack_values,
 )
+from ._schema import SPAN
 from ._windows import Row, WindowView, encode_window
 
 # A window is sealed with so many rows, an hour at 15 s, or as soon as it holds so many samples.
@@ -29,8 +30,6 @@ _SAMPLES: Final = 500_000
 # Small rows wait for more of their like: up to so many.
 _FEW: Final = 20_000
 _MAX_ROWS: Final = 4096
-# The id of a chunk is that of its window times this, and its number.
-SPAN: Final = 1 << 20
 
 
 def store_instants(

@@ -21,8 +21,6 @@ _MAX_BYTES: Final = 4_000_000
 _MAX_BLOCKS: Final = 16
 _MAX_HEADERS: Final = 1024
 _VARIABLES: Final = 500
-# The largest that SQLite knows: a cursor may claim more.
-_LAST: Final = (1 << 63) - 1
 # The place among the counts of the least severe level that a severity lets through.
 _LOWEST: Final = {0: 0, **{SEVERITY[level]: place for place, level in enumerate(LEVELS)}}
 
@@ -74,7 +72,7 @@ class Pager:
         """A cursor belongs to a file, and each page may come from another one than the writer has open."""
         ((generation,),) = await connection.execute_fetchall("SELECT id FROM generation")
         if not self.generation and self._query.after:
-            self._place = min(parse_cursor(self._query.after, generation), _LAST)
+            self._place = parse_cursor(self._query.after, generation)
         if self.generation not in ("", generation):
             raise CursorExpiredError()
         self.generation = generation

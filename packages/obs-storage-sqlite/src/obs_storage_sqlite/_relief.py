@@ -6,6 +6,8 @@ import time
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from ._schema import SPAN
+
 # So many bytes of rows make way in one step; a sealed block or window goes as a whole.
 _STEP: Final = 64_000
 _MINUTE: Final = 60.0
@@ -66,7 +68,7 @@ def _drop_logs(connection: sqlite3.Connection) -> int:
     row = connection.execute("SELECT id, rows FROM blocks ORDER BY id LIMIT 1").fetchone()
     if row is None:
         return _drop_rows(connection, "head", "rows")
-    connection.execute("DELETE FROM parts WHERE id BETWEEN ?1 * 8 AND ?1 * 8 + 7", (row[0],))
+    _drop_range(connection, "parts", 8 * row[0], 8)
     connection.execute("DELETE FROM blocks WHERE id = ?", (row[0],))
     return int(row[1])
 
@@ -75,11 +77,13 @@ def _drop_samples(connection: sqlite3.Connection) -> int:
     row = connection.execute("SELECT id, samples FROM windows ORDER BY id LIMIT 1").fetchone()
     if row is None:
         return _drop_rows(connection, "points", "samples")
-    connection.execute(
-        "DELETE FROM chunks WHERE id BETWEEN ?1 * 1048576 AND ?1 * 1048576 + 1048575", (row[0],)
-    )
+    _drop_range(connection, "chunks", SPAN * row[0], SPAN)
     connection.execute("DELETE FROM windows WHERE id = ?", (row[0],))
     return int(row[1])
+
+
+def _drop_range(connection: sqlite3.Connection, table: str, first: int, count: int) -> None:
+    connection.execute(f"DELETE FROM {table} WHERE id >= ? AND id < ?", (first, first + count))  # noqa: S608
 
 
 def _drop_rows(connection: sqlite3.Connection, table: str, column: str) -> int:

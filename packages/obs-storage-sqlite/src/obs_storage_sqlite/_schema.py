@@ -13,6 +13,8 @@ from obs_core import LEVELS
 
 APPLICATION_ID: Final = 0x6F627331  # "obs1"
 VERSION: Final = 2
+# The id of a chunk is that of its window times this, and its number.
+SPAN: Final = 1 << 20
 
 LEVEL_COLUMNS: Final = tuple(level.lower() for level in LEVELS)
 SIZE_COLUMNS: Final = tuple(f"{column}_size" for column in LEVEL_COLUMNS)
