@@ -46,10 +46,12 @@ def test_kill_9_in_the_middle_of_writing_merging_and_deleting_loses_nothing(tmp_
     path = tmp_path / "obs.db"
     chance = random.Random(7)
     first = 1
+    restarts: set[int] = set()
     for _ in range(12):
         acknowledged = run_and_kill(path, first, 0.2 + chance.random() / 2)
-        asyncio.run(check(path, acknowledged))
+        asyncio.run(check(path, acknowledged, restarts))
         first = acknowledged + 2
+        restarts.add(first)
 
 
 def run_and_kill(path: Path, first: int, seconds: float) -> int:
@@ -66,7 +68,7 @@ def run_and_kill(path: Path, first: int, seconds: float) -> int:
     return int(ack.read_text())
 
 
-async def check(path: Path, acknowledged: int) -> None:
+async def check(path: Path, acknowledged: int, restarts: set[int]) -> None:
     connection = sqlite3.connect(path)
     assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     connection.close()
@@ -79,7 +81,8 @@ async def check(path: Path, acknowledged: int) -> None:
         assert found == sorted(found)
         assert batches[-1] in (acknowledged, acknowledged + 1)
         kept = [batch for batch in batches if batch > acknowledged - 140]
-        assert all(after - before in (1, 2) for before, after in pairwise(kept))
+        # What was under way when it was killed may be missing, and nothing else.
+        assert all(after - before <= (2 if after in restarts else 1) for before, after in pairwise(kept))
         samples = [one.value async for one in storage.metrics.read(MetricQuery(labels={"n": "1"}))]
         assert samples == sorted(set(samples))
         assert samples[-1] in (acknowledged, acknowledged + 1)
