@@ -95,18 +95,20 @@ def _split(entries: Sequence[LogEntry]) -> list[Flush]:
     oldest, newest = time_bounds([entry.timestamp for entry in entries])
     data = compress(raw, 1)
     counts = count_levels([_NUMBER[entry.level] for entry in entries])
-    levels = level_sizes(entries, counts)
+    levels = level_sizes(entries, counts, len(raw))
     return [Flush(len(entries), oldest, newest, counts, levels, len(raw), crc32(data), data)]
 
 
-def level_sizes(entries: Sequence[LogEntry], counts: Sequence[int]) -> tuple[int, ...]:
-    """Encoded bytes of each level, of which there are so many entries; a lone level needs no encoding."""
-    if max(counts) == len(entries):
-        return tuple(counts)
-    return tuple(
-        len(_encode([entry for entry in entries if entry.level == level])) if count else 0
-        for level, count in zip(LEVELS, counts, strict=True)
-    )
+def level_sizes(entries: Sequence[LogEntry], counts: Sequence[int], raw: int) -> tuple[int, ...]:
+    """Encoded bytes of each level, of which there are so many entries; `raw` are those of all."""
+    most = counts.index(max(counts))
+    sizes = [
+        len(_encode([entry for entry in entries if entry.level == level])) if count and place != most else 0
+        for place, (level, count) in enumerate(zip(LEVELS, counts, strict=True))
+    ]
+    # The largest group is what the others leave.
+    sizes[most] = max(raw - sum(sizes), 1)
+    return tuple(sizes)
 
 
 def count_levels(numbers: Sequence[int]) -> tuple[int, ...]:

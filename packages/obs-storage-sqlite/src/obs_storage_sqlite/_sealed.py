@@ -29,13 +29,14 @@ def build(cursors: Sequence[int], entries: Sequence[LogEntry]) -> Sealed:
     """A block of entries, with its filter. Pure. Raises one of `DAMAGE` for what could not be read again."""
     parts = [*encode_block(cursors, entries), *stripes(block_filter(entries))]
     # What the block takes the place of is deleted, so it is opened once before.
+    raw = _encode(entries)
     seen = BlockView(cursors[0], parts.__getitem__)
-    if list(seen.cursors) != list(cursors) or _encode(seen.entries(range(seen.count))) != _encode(entries):
+    if list(seen.cursors) != list(cursors) or _encode(seen.entries(range(seen.count))) != raw:
         raise StorageError("a block does not give back what it was made of")
     oldest, newest = time_bounds([entry.timestamp for entry in entries])
     counts = count_levels([LEVELS.index(entry.level) for entry in entries])
     size = sum(map(stored_size, parts)) + 80
-    sizes = shares(size, level_sizes(entries, counts))
+    sizes = shares(size, level_sizes(entries, counts, len(raw)))
     return Sealed(
         Header(*(cursors[0], cursors[-1], len(entries), oldest, newest), *(counts, sizes, size, None, True)),
         parts,
