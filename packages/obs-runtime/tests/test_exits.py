@@ -205,7 +205,8 @@ import logging, sys
 from obs_runtime import EmbeddedRuntime
 from obs_storage_sqlite import SQLiteStorage
 
-EmbeddedRuntime(SQLiteStorage(sys.argv[1])).start()
+runtime = EmbeddedRuntime(SQLiteStorage(sys.argv[1]))
+runtime.start()
 logging.getLogger("cron").warning("all there is")
 """
 
