@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 
 from obs_asgi import ObsApp, ObsMiddleware
-from obs_core import MemoryStorage
+from obs_core import LogQuery, MemoryStorage
 from obs_core.encoders import parse_series_key
 from obs_core.http import aio
 from obs_runtime import EmbeddedRuntime
@@ -104,6 +104,27 @@ async def test_an_exception_passes_on_untouched_and_is_counted_as_500(runtime):
         with pytest.raises(LookupError, match="the host failed"):
             await client.get("/fail")
     assert counts(runtime) == {series(route="/fail", status=500, error="LookupError"): 1}
+
+
+@pytest.mark.asyncio
+async def test_what_the_server_logs_of_an_exception_belongs_to_its_request(runtime):
+    async def served(scope) -> None:
+        """As uvicorn does: each request in a task of its own, whose exception is logged there."""
+        try:
+            await application(runtime)(scope, None, send)
+        except LookupError:
+            logging.getLogger("shop.server").exception("Exception in ASGI application")
+
+    async def send(event): ...
+
+    scope = {"type": "http", "method": "GET", "path": "/fail", "scheme": "http", "query_string": b""}
+    await asyncio.create_task(served({**scope, "headers": [(b"x-request-id", b"r-1")]}))
+    logging.getLogger("shop.server").warning("another task")
+    runtime.flush()
+    read = [stored.entry async for stored in runtime.storage.logs.read(LogQuery(logger="shop.server"))]
+    assert [entry.attributes.get("request_id") for entry in read] == ["r-1", None]
+    assert read[0].attributes["exception.message"] == "the host failed"
+    assert read[0].trace_id
 
 
 @pytest.mark.asyncio

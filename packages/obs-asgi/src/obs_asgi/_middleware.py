@@ -83,7 +83,7 @@ class ObsMiddleware:
             await self._endpoints(scope, receive, send)
             return
         exchange = self._exchange(scope["headers"], receive, send)
-        token = enter(exchange.attributes)
+        token: Any = enter(exchange.attributes)
         begun = perf_counter()
         try:
             await self.app(
@@ -91,11 +91,13 @@ class ObsMiddleware:
             )
         except BaseException as error:
             exchange.failed(error)
+            token = None  # it stays bound: the server logs the exception after us, in the same task
             raise
         finally:
             if kind is not None:
                 self._count(scope, root_path, kind, exchange, (exchange.ended or perf_counter()) - begun)
-            leave(token)
+            if token is not None:
+                leave(token)
 
     async def _pass(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         if scope["type"] == "lifespan":
