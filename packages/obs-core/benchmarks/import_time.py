@@ -1,6 +1,6 @@
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["obs-core"]
+# dependencies = []
 # ///
 """What an import costs, over that of msgspec, which it needs."""
 

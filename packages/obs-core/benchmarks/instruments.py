@@ -1,6 +1,6 @@
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["obs-core", "prometheus-client>=0.23", "opentelemetry-sdk>=1.30"]
+# dependencies = ["prometheus-client>=0.23", "opentelemetry-sdk>=1.30"]
 # ///
 """What it costs to count: a counter, labels, a gauge and a histogram of 14 buckets."""
 

@@ -1,6 +1,6 @@
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["obs-core", "opentelemetry-sdk>=1.30"]
+# dependencies = ["opentelemetry-sdk>=1.30"]
 # ///
 """What a logging call costs over one that goes to `NullHandler`: until it is queued, not until it is written."""
 

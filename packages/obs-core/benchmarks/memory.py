@@ -1,6 +1,6 @@
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["obs-core", "prometheus-client>=0.23"]
+# dependencies = ["prometheus-client>=0.23"]
 # ///
 """Bytes for a series, for a queued log entry, and what a flood of label values and of log entries leaves."""
 

@@ -1,6 +1,6 @@
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["obs-core"]
+# dependencies = []
 # ///
 """What it costs to write log entries as NDJSON, times and all."""
 

@@ -1,6 +1,6 @@
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["obs-storage-sqlite", "obs-runtime"]
+# dependencies = []
 # ///
 """What a service of four workers writes to the disk: at 100 entries a second, and idle.
 

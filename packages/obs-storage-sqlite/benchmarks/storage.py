@@ -1,6 +1,6 @@
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["obs-storage-sqlite", "observabilipy>=1.0; python_version >= '3.13'"]
+# dependencies = ["observabilipy>=1.0; python_version >= '3.13'"]
 # ///
 """The figures of the SQLite storage, side by side with its peers, on data made from a seed.
 
