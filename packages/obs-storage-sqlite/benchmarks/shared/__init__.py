@@ -1,0 +1,1 @@
+"""What the benchmarks share; `tools/dev.py bench` runs the scripts beside this folder."""
