@@ -44,6 +44,11 @@ LOGS = {
         for entry in entries:
             await super().write([entry])
     """,
+    "test_a_field_of_another_type_is_refused_with_its_batch": """
+    async def write(self, entries):
+        self.table._check_all = lambda entries: None
+        await super().write(entries)
+    """,
     "test_order_is_the_order_of_storing_whatever_the_timestamps": """
     async def read(self, query):
         found = [stored async for stored in super().read(query)]
@@ -93,6 +98,11 @@ METRICS = {
     "test_the_newest_metadata_of_a_family_wins": """
     async def write(self, samples, metadata=()):
         await super().write(samples, [one for one in metadata if one.name not in self._metadata])
+    """,
+    "test_metadata_of_another_type_is_refused_with_its_batch": """
+    async def write(self, samples, metadata=()):
+        self.table.append(samples)
+        self._metadata.update({one.name: one for one in metadata})
     """,
     "test_name_and_labels_and_time_are_filters": """
     async def read(self, query):

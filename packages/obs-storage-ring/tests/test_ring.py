@@ -176,9 +176,11 @@ async def test_metadata_is_within_the_bound_too():
 @pytest.mark.asyncio
 async def test_what_cannot_be_encoded_is_refused_with_its_batch():
     async with RingStorage() as storage:
-        with pytest.raises(StorageError, match="nothing of the batch was stored"):
+        with pytest.raises(TypeError, match="nothing of the batch was stored"):
             await storage.logs.write([LogEntry(1.0, "INFO", "fine"), LogEntry(1.0, "INFO", "a\ud800")])
-        assert await storage.logs.count() == 0
+        with pytest.raises(TypeError, match="nothing of the batch was stored"):
+            await storage.metrics.write([], [MetricMetadata("a", "gauge", "a\ud800")])
+        assert (await storage.logs.count(), await storage.metrics.metadata()) == (0, [])
 
 
 @pytest.mark.integration

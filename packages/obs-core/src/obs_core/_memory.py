@@ -14,6 +14,7 @@ from ._errors import StorageClosedError
 from ._ports import Storage
 from ._queries import LogQuery, MetricQuery, matches_log, matches_metric
 from ._records import LogEntry, MetricMetadata, MetricSample, MetricSeries, StoredLog
+from .checks import check_entries, check_metadata, check_samples
 from .cursors import cursor_text, parse_cursor
 
 if TYPE_CHECKING:
@@ -28,9 +29,9 @@ R = TypeVar("R", LogEntry, MetricSample)
 class _Table(Generic[R]):
     """Records by a number that only grows; over `max_rows` the oldest go first."""
 
-    def __init__(self, kind: type[R], max_rows: int) -> None:
+    def __init__(self, check: Callable[[Sequence[R]], None], max_rows: int) -> None:
         self.opened = False
-        self._kind: type[R] = kind
+        self._check_all: Callable[[Sequence[R]], None] = check
         self._max_rows = max_rows
         self._rows: dict[int, R] = {}
         self._next = 1
@@ -38,7 +39,8 @@ class _Table(Generic[R]):
 
     def append(self, records: Sequence[R]) -> None:
         self.check()
-        refuse_others(self._kind, records)
+        self._check_all(records)
+        _check_encoding(records)
         with self._lock:
             for record in records:
                 self._rows[self._next] = record
@@ -86,16 +88,17 @@ class _Table(Generic[R]):
             raise StorageClosedError("MemoryStorage")
 
 
-def refuse_others(kind: type, records: Sequence[object]) -> None:
-    """Raise `TypeError` where a record is of another kind."""
-    for record in records:
-        if not isinstance(record, kind):
-            raise TypeError(f"{kind.__name__} is needed, not {record!r}: nothing of the batch was stored")
+def _check_encoding(records: Sequence[object]) -> None:
+    """Raise `TypeError` for what the storages that encode could not hold, so that tests find it here too."""
+    try:
+        _encode(records)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise TypeError(f"{error}: nothing of the batch was stored") from error
 
 
 class _Logs:
     def __init__(self, max_entries: int) -> None:
-        self.table = _Table(LogEntry, max_entries)
+        self.table = _Table(check_entries, max_entries)
         self.generation = urandom(8).hex()
 
     async def write(self, entries: Sequence[LogEntry]) -> None:
@@ -138,11 +141,12 @@ class _Logs:
 
 class _Metrics:
     def __init__(self, max_samples: int) -> None:
-        self.table = _Table(MetricSample, max_samples)
+        self.table = _Table(check_samples, max_samples)
         self._metadata: dict[str, MetricMetadata] = {}
 
     async def write(self, samples: Sequence[MetricSample], metadata: Sequence[MetricMetadata] = ()) -> None:
-        refuse_others(MetricMetadata, metadata)
+        check_metadata(metadata)
+        _check_encoding(metadata)
         self.table.append(samples)
         for one in metadata:
             self._metadata[one.name] = one

@@ -18,7 +18,7 @@ class LogStoragePort(Protocol):
     """Keeps log entries in the order of storing; each gets a cursor that only grows."""
 
     async def write(self, entries: Sequence[LogEntry]) -> None:
-        """Store all or none. Raises `TypeError` for what is no `LogEntry`, `StorageError` else."""
+        """Store all or none. Raises `TypeError` for what `checks.check_entries` refuses, `StorageError` else."""
 
     def read(self, query: LogQuery) -> AsyncIterator[StoredLog]:
         """Stream what answers the query, in pages; nothing is held in the storage between two.
@@ -46,7 +46,7 @@ class MetricsStoragePort(Protocol):
     """Keeps the history of each series, in the order of storing, and the newest metadata of each family."""
 
     async def write(self, samples: Sequence[MetricSample], metadata: Sequence[MetricMetadata] = ()) -> None:
-        """Store all or none. Raises `TypeError` for what is no `MetricSample` or `MetricMetadata`."""
+        """Store all or none. Raises `TypeError` for what `checks.check_samples` and `check_metadata` refuse."""
 
     def read(self, query: MetricQuery) -> AsyncIterator[MetricSample]:
         """Stream the samples that answer the query, in pages."""

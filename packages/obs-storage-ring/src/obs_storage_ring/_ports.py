@@ -3,7 +3,7 @@
 import asyncio
 from array import array
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -22,6 +22,7 @@ from obs_core import (
     matches_log,
     matches_metric,
 )
+from obs_core.checks import check_entries, check_metadata, check_samples
 from obs_core.cursors import cursor_text, parse_cursor
 
 from ._chunk import OVERHEAD, Row
@@ -42,8 +43,9 @@ class RingLogs:
 
     async def write(self, entries: Sequence[LogEntry]) -> None:
         held = self._held()
+        check_entries(entries)
         buffer = bytearray()
-        rows = [_row(entry, entry.level, buffer) for entry in _all_of(LogEntry, entries)]
+        rows = [_row(entry, entry.level, buffer) for entry in entries]
         if not held.ring.append(LOGS, rows):
             raise _too_large(held)
 
@@ -98,9 +100,11 @@ class RingMetrics:
 
     async def write(self, samples: Sequence[MetricSample], metadata: Sequence[MetricMetadata] = ()) -> None:
         held = self._held()
+        check_samples(samples)
+        check_metadata(metadata)
         buffer = bytearray()
-        rows = [_row(sample, "", buffer) for sample in _all_of(MetricSample, samples)]
-        changed = {one.name: one for one in _all_of(MetricMetadata, metadata)}
+        rows = [_row(sample, "", buffer) for sample in samples]
+        changed = {one.name: one for one in metadata}
         with held.lock:
             replaced = [held.metadata[name] for name in changed if name in held.metadata]
             more = sum(map(_cost, changed.values())) - sum(map(_cost, replaced))
@@ -161,25 +165,23 @@ class RingMetrics:
         return self._held().ring.size(METRICS)
 
 
-def _all_of(kind: type, records: Sequence[Any]) -> Sequence[Any]:
-    for record in records:
-        if not isinstance(record, kind):
-            raise TypeError(f"{kind.__name__} is needed, not {record!r}: nothing of the batch was stored")
-    return records
-
-
 def _row(record: LogEntry | MetricSample, mark: str, buffer: bytearray) -> Row:
+    return Row(record.timestamp, mark, _encoded(record, buffer))
+
+
+def _cost(metadata: MetricMetadata) -> int:
+    return len(_encoded(metadata, bytearray())) + OVERHEAD
+
+
+def _encoded(record: LogEntry | MetricSample | MetricMetadata, buffer: bytearray) -> bytes:
+    """Raises `TypeError` for what the checks cannot see: text that is no UTF-8, integers over 64 bits."""
     try:
         # MessagePack, since it holds NaN and infinities as they are. By a buffer: what `encode` returns keeps the
         # slack of its growing in memory, half as much again where records are large.
         _encoder.encode_into(record, buffer)
-    except (ValueError, OverflowError) as error:
-        raise StorageError(f"{error}: nothing of the batch was stored") from error
-    return Row(record.timestamp, mark, bytes(buffer))
-
-
-def _cost(metadata: MetricMetadata) -> int:
-    return len(_encoder.encode(metadata)) + OVERHEAD
+    except (TypeError, ValueError, OverflowError) as error:
+        raise TypeError(f"{error}: nothing of the batch was stored") from error
+    return bytes(buffer)
 
 
 def _may_answer(query: LogQuery, row: Row) -> bool:

@@ -8,6 +8,8 @@ import pytest
 
 from obs_core import CursorExpiredError, LogEntry, LogQuery, QueryError, Storage, StorageClosedError
 
+from ._wrong import NO_ENTRIES, Change, shown
+
 
 def entry(
     message: str = "paid", timestamp: float = 1000.0, level: str = "INFO", **fields: object
@@ -52,6 +54,19 @@ class LogStorageConformance:
         with pytest.raises(TypeError, match="LogEntry"):
             await storage.logs.write([entry(), "no entry", entry()])  # type: ignore[list-item]
         assert await messages(storage) == []
+
+    @pytest.mark.parametrize("change", NO_ENTRIES, ids=shown)
+    async def test_a_field_of_another_type_is_refused_with_its_batch(
+        self, storage: Storage, change: Change
+    ) -> None:
+        wrong = LogEntry(**{"timestamp": 1.0, "level": "INFO", "message": "x", **change})  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="nothing of the batch was"):
+            await storage.logs.write([entry(), wrong])
+        assert await storage.logs.count() == 0
+
+    async def test_a_whole_number_is_a_time(self, storage: Storage) -> None:
+        await storage.logs.write([LogEntry(7, "INFO", "x")])
+        assert [stored.entry.timestamp async for stored in storage.logs.read(LogQuery(since=7.0))] == [7.0]
 
     async def test_since_is_inclusive_and_until_exclusive(self, storage: Storage) -> None:
         await storage.logs.write([entry(str(time), float(time)) for time in range(1, 6)])

@@ -6,6 +6,8 @@ import pytest
 
 from obs_core import MetricMetadata, MetricQuery, MetricSample, Storage, StorageClosedError
 
+from ._wrong import NO_METADATA, NO_SAMPLES, Change, shown
+
 
 def sample(value: float = 1.0, timestamp: float = 1000.0, name: str = "depth", **labels: str) -> MetricSample:
     return MetricSample(name, value, timestamp, labels)
@@ -66,6 +68,28 @@ class MetricsStorageConformance:
             await storage.metrics.write([sample()], ["depth"])  # type: ignore[list-item]
         assert await read(storage) == []
         assert list(await storage.metrics.metadata()) == []
+
+    @pytest.mark.parametrize("change", NO_SAMPLES, ids=shown)
+    async def test_a_field_of_another_type_is_refused_with_its_batch(
+        self, storage: Storage, change: Change
+    ) -> None:
+        wrong = MetricSample(**{"name": "depth", "value": 1.0, "timestamp": 1.0, **change})  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="nothing of the batch was"):
+            await storage.metrics.write([sample(), wrong])
+        assert await storage.metrics.count() == 0
+
+    @pytest.mark.parametrize("change", NO_METADATA, ids=shown)
+    async def test_metadata_of_another_type_is_refused_with_its_batch(
+        self, storage: Storage, change: Change
+    ) -> None:
+        wrong = MetricMetadata(**{"name": "depth", **change})  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="nothing of the batch was"):
+            await storage.metrics.write([sample()], [wrong])
+        assert (await storage.metrics.count(), list(await storage.metrics.metadata())) == (0, [])
+
+    async def test_whole_numbers_are_values_and_times(self, storage: Storage) -> None:
+        await storage.metrics.write([MetricSample("depth", 3, 7)])
+        assert [(one.value, one.timestamp) for one in await read(storage, since=7.0)] == [(3.0, 7.0)]
 
     async def test_deletions_tell_how_many(self, storage: Storage) -> None:
         await storage.metrics.write([sample(float(n), float(n)) for n in range(10)])
