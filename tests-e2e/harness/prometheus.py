@@ -19,12 +19,14 @@ _CONFIG = """
 global:
   scrape_interval: 1s
   scrape_timeout: 1s
+  evaluation_interval: 1s
 scrape_configs:
   - job_name: service
     authorization:
       credentials_file: {token}
     static_configs:
       - targets: ["127.0.0.1:{port}"]
+rule_files: [{rules}]
 """
 
 
@@ -41,12 +43,12 @@ def program(name: str) -> str:
 
 
 class Prometheus:
-    """Scrapes one service each second, with its token."""
+    """Scrapes one service each second, with its token; `rules` is a file of alerts."""
 
-    def __init__(self, folder: Path, port: int, token_file: Path) -> None:
+    def __init__(self, folder: Path, port: int, token_file: Path, rules: Path | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         config = folder / "prometheus.yml"
-        config.write_text(_CONFIG.format(token=token_file, port=port))
+        config.write_text(_CONFIG.format(token=token_file, port=port, rules=rules or ""))
         own = free_port()
         command = [
             program("prometheus"),
@@ -102,6 +104,11 @@ class Prometheus:
         targets: list[dict[str, Any]] = found["data"]["activeTargets"]
         return targets
 
+    def rules(self) -> list[dict[str, Any]]:
+        """Its alerting rules: name, health, state, and what they say now."""
+        found = CLIENT.get(f"{self.server.url}/api/v1/rules", timeout=10).json()["data"]["groups"]
+        return [rule for group in found for rule in group["rules"]]
+
     def _ask(self, expression: str) -> list[Any]:
         response = CLIENT.get(f"{self.server.url}/api/v1/query", params={"query": expression}, timeout=10)
         response.raise_for_status()
@@ -112,15 +119,20 @@ class Prometheus:
         return CLIENT.get(f"{self.server.url}/-/ready", timeout=5).status_code == 200
 
 
-def promtool_check(exposition: str) -> str:
-    """What `promtool check metrics` complains of; empty for a page that is right."""
+def promtool(*arguments: str, given: str = "") -> tuple[int, str]:
+    """Exit status and output of `promtool`."""
     done = subprocess.run(
-        [program("promtool"), "check", "metrics"],
-        input=exposition,
+        [program("promtool"), *arguments],
+        input=given,
         capture_output=True,
         text=True,
         timeout=30,
         check=False,
     )
-    complaints = done.stdout + done.stderr
-    return complaints or ("" if done.returncode == 0 else f"exit status {done.returncode}")
+    return done.returncode, done.stdout + done.stderr
+
+
+def promtool_check(exposition: str) -> str:
+    """What `promtool check metrics` complains of; empty for a page that is right."""
+    status, complaints = promtool("check", "metrics", given=exposition)
+    return complaints or ("" if status == 0 else f"exit status {status}")

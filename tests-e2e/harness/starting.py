@@ -34,9 +34,9 @@ class Starter:
         """Start an example, with more arguments for its server."""
         return self.command(f"{example.command} {more}", cwd=example.cwd, port=port, **env)
 
-    def prometheus(self, service: Service) -> Prometheus:
-        """Have a real Prometheus scrape this service each second."""
+    def prometheus(self, service: Service, rules: Path | None = None) -> Prometheus:
+        """Have a real Prometheus scrape this service each second, and look at these rules."""
         token_file = self._folder / "prometheus-token"
         token_file.write_text(service.headers["authorization"].removeprefix("Bearer "))
-        prometheus = Prometheus(self._folder / "prometheus", service.server.port, token_file)
+        prometheus = Prometheus(self._folder / "prometheus", service.server.port, token_file, rules)
         return self._stack.enter_context(prometheus)

@@ -58,6 +58,18 @@ async def test_what_was_set_aside_counts_in_full(tmp_path):
         assert 40_000_000 < await storage.size() < 60_000_000 + 8_000_000
 
 
+@pytest.mark.parametrize(
+    ("logs", "metrics", "limit"), [(400_000_000, 100_000_000, 500_000_000), (None, 1, 0), (1, None, 0)]
+)
+@pytest.mark.asyncio
+async def test_the_bound_is_told_beside_the_bytes_where_there_is_one(logs, metrics, limit):
+    status = Status(LogHandler())
+    async with MemoryStorage() as storage:
+        policies = (RetentionPolicy(max_bytes=logs), RetentionPolicy(max_bytes=metrics))
+        await Retention(storage, *policies, status).tick(0.0, 0.0)
+    assert list(status.bytes_limit.values()) == [limit]
+
+
 @pytest.mark.asyncio
 async def test_a_storage_that_needs_no_care_is_left_alone():
     async with MemoryStorage() as storage:

@@ -33,6 +33,8 @@ class Retention:
         self._next = 0.0
         self._clock: TrustedClock | None = None
         self._held = 0
+        bounded = logs.max_bytes is not None and metrics.max_bytes is not None
+        self._limit = (logs.max_bytes or 0) + (metrics.max_bytes or 0) if bounded else 0
 
     async def tick(self, now: float, wall: float) -> None:
         if self._clock is None:
@@ -52,6 +54,7 @@ class Retention:
             self._status.deleted.labels("samples").inc(await delete_samples(metrics, deletion))
         self._held = await self._storage.size()
         self._status.bytes.set(self._held)
+        self._status.bytes_limit.set(self._limit)
 
     async def _grew(self) -> bool:
         """Whether so much came in that it cannot wait. Asked where the medium tells it cheaply: of a file."""

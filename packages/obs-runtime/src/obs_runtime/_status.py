@@ -39,6 +39,11 @@ class Status:
         self.bytes = self.registry.gauge(
             "obs_storage_bytes", "Bytes that the storage holds.", aggregate="max"
         )
+        self.bytes_limit = self.registry.gauge(
+            "obs_storage_bytes_limit",
+            "Bytes that retention holds the storage to; 0 without a bound.",
+            aggregate="max",
+        )
         self.degraded = self.registry.gauge(
             "obs_storage_degraded", "1 while nothing can be stored: history is not written.", aggregate="max"
         )
