@@ -216,6 +216,39 @@ print(failures, total(other))
     assert resource.getrlimit(resource.RLIMIT_FSIZE)
 
 
+def test_on_a_full_disk_series_that_have_their_place_are_shown_on_and_new_ones_later(folder):
+    code = """
+import os, resource, signal, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from test_board_files import counter, total
+from obs_runtime._board._errors import NoRoomError
+from obs_runtime._board.board import Board
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+board, other = Board(Path(sys.argv[1])), Board(Path(sys.argv[1]))
+board.publish(counter(1.0, labels=100))
+(file,) = Path(sys.argv[1]).glob("*.live")
+before = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (file.stat().st_size, before[1]))
+for value in (2.0, 3.0):
+    try:
+        board.publish(counter(value, labels=5000))
+    except NoRoomError as error:
+        print("4900 new series" in str(error), total(other))
+resource.setrlimit(resource.RLIMIT_FSIZE, before)
+board.publish(counter(3.0, labels=5000))
+print(total(other))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(folder), str(Path(__file__).parent)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.stdout, done.stderr) == ("True 200.0\nTrue 300.0\n15000.0\n", "")
+
+
 def test_what_somebody_left_in_the_making_is_removed_and_what_somebody_makes_is_not(folder):
     board = Board(folder)
     board.publish(counter(1.0))

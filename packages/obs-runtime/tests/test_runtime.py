@@ -200,7 +200,8 @@ def test_flush_without_a_start_says_so():
 
 def test_a_storage_that_cannot_open_does_not_keep_the_service_from_starting(tmp_path, capfd):
     (tmp_path / "file").write_text("")
-    with EmbeddedRuntime(SQLiteStorage(tmp_path / "file" / "obs.db"), signals=False) as runtime:
+    storage, board = SQLiteStorage(tmp_path / "file" / "obs.db"), tmp_path / "board"
+    with EmbeddedRuntime(storage, board=board, signals=False) as runtime:
         logging.getLogger("shop").warning("kept for later")
         with pytest.raises(ObsError, match="could be stored"):
             runtime.flush()
@@ -333,11 +334,18 @@ async def test_it_works_inside_an_event_loop():
 
 
 def test_reports_are_counted_and_said_once_a_minute(capfd):
-    runtime = EmbeddedRuntime(MemoryStorage(), signals=False)
+    now = [0.0]
+    runtime = EmbeddedRuntime(MemoryStorage(), signals=False, monotonic=lambda: now[0])
     for _ in range(3):
         runtime.report("scrape", ValueError("odd"))
+        runtime.report("publish", ValueError("even"))
     assert exposed(runtime)['obs_storage_errors_total{operation="scrape"}'] == 3
     assert capfd.readouterr().err == "obs: scrape: odd\n"
+    now[0] = 60.0
+    runtime.report("publish", ValueError("even"))
+    assert capfd.readouterr().err == (
+        "obs: publish: even (since the last line also: publish 3 times, scrape 2 times)\n"
+    )
 
 
 def test_stopping_is_told_once_to_each_that_did_not_take_it_back(capfd):

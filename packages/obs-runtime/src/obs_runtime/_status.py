@@ -3,6 +3,7 @@
 import sys
 import threading
 import time
+from collections import Counter as Counts
 from collections.abc import Callable
 
 from obs_core import Counter, LogHandler, MetricFamily, MetricMetadata, Registry
@@ -32,7 +33,8 @@ class Status:
             declare_process_metrics(self.registry)
         self._handler = handler
         self._monotonic = monotonic
-        self._said: dict[str, float] = {}
+        self._said = -_MINUTE
+        self._unsaid: Counts[str] = Counts()
         self.flushes = self.registry.histogram(
             "obs_flush_duration_seconds", "Time to write one batch of log entries."
         )
@@ -103,12 +105,18 @@ class Status:
         self._conflicts.labels(metric).inc()
 
     def report(self, step: str, error: BaseException) -> None:
-        """Count a failure; one line a minute for each step. Never raises."""
+        """Count a failure; one line a minute, which also names what else failed since the one before. Never raises."""
         self._errors.labels(step).inc()
         now = self._monotonic()
-        if now - self._said.get(step, -_MINUTE) >= _MINUTE:
-            self._said[step] = now
-            try:
-                sys.stderr.write(f"obs: {step}: {error}\n")
-            except Exception:  # stderr may be closed, None under pythonw, or the host's: the count stays
-                return
+        if now - self._said < _MINUTE:
+            self._unsaid[step] += 1
+            return
+        unsaid, self._unsaid = self._unsaid, Counts()
+        self._said = now
+        more = ", ".join(f"{name} {count} times" for name, count in unsaid.items())
+        try:
+            sys.stderr.write(
+                f"obs: {step}: {error}{f' (since the last line also: {more})' if more else ''}\n"
+            )
+        except Exception:  # stderr may be closed, None under pythonw, or the host's: the count stays
+            return

@@ -12,7 +12,8 @@ from ._status import Status
 
 BATCH = 1000
 BATCH_BYTES = 8_000_000
-_BACK_OFF = (1.0, 2.0, 5.0, 10.0)
+# Writing goes on within 5 s of the moment from which it can.
+_BACK_OFF = (1.0, 2.0, 3.0)
 
 
 class Flush:

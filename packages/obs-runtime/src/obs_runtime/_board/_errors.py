@@ -3,6 +3,7 @@
 ObsError
 └── BoardError             the totals cannot be known now: a scrape says so instead of showing less
     ├── GateHeldError      another process, stopped perhaps, does not let go of the gate
+    ├── NoRoomError        the disk is full: what was shown before is shown on, and what is new is not
     ├── UnknownFormatError a file of another release, left as it is
     └── DamagedError       no file of ours, or bytes that were changed
 """
@@ -12,6 +13,10 @@ from obs_core import ObsError
 
 class BoardError(ObsError):
     """The board could not be read or written, so the totals of the service are not known."""
+
+
+class NoRoomError(BoardError):
+    """There is no room for new series; the others were published."""
 
 
 class UnknownFormatError(BoardError):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from obs_core import MetricFamily, MetricMetadata, WorkersPort
 
-from ._errors import BoardError, DamagedError, GateHeldError, UnknownFormatError
+from ._errors import BoardError, DamagedError, GateHeldError, NoRoomError, UnknownFormatError
 from .fold import Past
 from .format import encode_record
 from .live import LiveFile, Reader, live_files
@@ -66,7 +66,10 @@ class Board:
         return not self.folder.is_dir() and own_run() is None
 
     def publish(self, families: Sequence[MetricFamily]) -> None:
-        """Show these from now on, in one piece. What did not change is not written again."""
+        """Show these from now on, in one piece. What did not change is not written again.
+
+        Raises `NoRoomError` on a full disk, where there are new series: all others were shown.
+        """
         with self._lock:
             if self._file is not None and self._file.in_place():
                 try:
@@ -138,8 +141,25 @@ class Board:
         if file.fits(len(self._keys), len(values), len(extra)):
             file.publish(new, values, extra)
         else:
-            file.begin(self._keys, values, extra)
+            try:
+                file.begin(self._keys, values, extra)
+            except OSError as error:
+                self._publish_what_is_there(file, families, values)
+                new_ones = len(values) - file.series
+                raise NoRoomError(
+                    f"{new_ones} new series are not shown until they can be: {error}"
+                ) from error
         self._shown = shown
+
+    def _publish_what_is_there(
+        self, file: LiveFile, families: Sequence[MetricFamily], values: "array[float]"
+    ) -> None:
+        """Show the series that have their place already, which costs no room."""
+        extra = self._slots.beside(families, self._clock(), file.series)
+        if not file.fits(file.keys, file.series, len(extra)):
+            extra = b""
+        self._shown = b"", b""
+        file.publish(b"", values[: file.series], extra)
 
     def _publish_anew(self, families: Sequence[MetricFamily]) -> None:
         """Make the file, the first time or because series went; also where somebody removed it."""

@@ -40,6 +40,7 @@ class LiveFile:
         self._inode = 0
         self._room = Room(0, 0, 0)
         self.keys = 0
+        self.series = 0
         self._publication = 0
 
     def begin(self, keys: bytes, values: "array[float]", extra: bytes) -> None:
@@ -57,7 +58,7 @@ class LiveFile:
         file = files.create(self.path, bytes(content), room.size)
         self.close()
         self._file, self._inode = file, file.inode
-        self._room, self.keys, self._publication = room, len(keys), 1
+        self._room, self.keys, self.series, self._publication = room, len(keys), len(values), 1
 
     def fits(self, keys: int, values: int, extra: int) -> bool:
         """Whether so many bytes of keys in all, so many values and bytes of extra can be published."""
@@ -84,7 +85,7 @@ class LiveFile:
         files.write(descriptor, body, self._room.values_at(area))
         files.write(descriptor, extra, self._room.extra_at(area))
         files.write(descriptor, encode_area(number, body, self.keys + len(keys), extra), area_at(area))
-        self._publication, self.keys = number, self.keys + len(keys)
+        self._publication, self.keys, self.series = number, self.keys + len(keys), len(values)
 
     def close(self) -> None:
         """Let go of the lock: from now on the worker is dead."""

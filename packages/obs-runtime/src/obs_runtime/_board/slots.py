@@ -76,9 +76,13 @@ class Slots:
             return array("d", itemgetter(*self._order)(flat))
         return array("d", flat)
 
-    def beside(self, families: Sequence[MetricFamily], now: float) -> bytes:
-        """What goes along, as JSON: exemplars, and when each `latest` gauge changed; empty where there is none."""
+    def beside(self, families: Sequence[MetricFamily], now: float, slots: int | None = None) -> bytes:
+        """What goes along, as JSON: exemplars, and when each `latest` gauge changed; empty where there is none.
+
+        With `slots`, exemplars are those of the first so many.
+        """
         times, exemplars = self._times(families, now), self.exemplars(families)
+        exemplars = {slot: one for slot, one in exemplars.items() if slots is None or slot < slots}
         if not times and not exemplars:
             return b""
         fields = {slot: (one.labels, one.value, one.timestamp) for slot, one in exemplars.items()}
