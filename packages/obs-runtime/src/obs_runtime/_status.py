@@ -75,6 +75,16 @@ class Status:
             MetricFamily(_DROPPED, keys, list(dropped.values()), created=self._created),
         ]
 
+    def degrade(self) -> None:
+        """Nothing can be stored from now on: what the queue has no room for meanwhile is the storage's."""
+        self._dropped()
+        self.degraded.set(1)
+
+    def recover(self) -> None:
+        """It can be stored again."""
+        self._dropped()
+        self.degraded.set(0)
+
     def attribute_drops(self) -> None:
         """Say of what the queue had no room for since the last call why that was."""
         self._dropped()

@@ -57,12 +57,12 @@ class Flush:
                 await self._write()
             except Exception as error:  # a failing step never kills the loop
                 self._status.report("write logs", error)
-                self._status.degraded.set(1)
+                self._status.degrade()
                 self.failed(now)
                 return False
             self._failures, self._not_before = 0, 0.0
             self._status.flushes.observe(perf_counter() - begun)
-            self._status.degraded.set(0)
+            self._status.recover()
             if enough():
                 break
         return not self._kept and left <= 0
