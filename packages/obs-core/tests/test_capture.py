@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from obs_core import LogHandler, bind
+from obs_core._attributes import clean
 from obs_core._queue import LogQueue
 
 pytestmark = pytest.mark.unit
@@ -410,3 +411,115 @@ def test_the_handler_survives_the_end_of_logging(handler):
     logging.shutdown([lambda: handler])
     handler.acquire()
     handler.release()
+
+
+def test_a_name_of_a_logger_that_is_no_valid_text_is_mended_each_time(handler):
+    log = logging.Logger("shop\ud800")
+    log.addHandler(handler)
+    for _ in range(3):
+        log.info("x")
+    assert [entry.logger for entry in handler.drain(10)] == ["shop?"] * 3
+
+
+def test_names_and_identifiers_are_bounded(handler):
+    with bind(trace_id="a" * 1000, span_id="b" * 100_000):
+        handler.logger("l" * 1000).info("x", **{"n" * 100_000: 1})
+    entry = one(handler)
+    assert (entry.logger, entry.trace_id, entry.span_id) == ("l" * 512, "a" * 512, "b" * 512)
+    assert entry.attributes == {"obs.truncated": True}
+
+
+def test_a_formatter_that_ran_before_leaves_nothing_among_the_attributes(log, handler):
+    formatter = logging.StreamHandler(io.StringIO())
+    formatter.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    log.handlers.insert(0, formatter)
+    for _ in range(2):
+        log.info("paid", extra={"order": 7})
+    assert [entry.attributes for entry in handler.drain(10)] == [{"order": 7}] * 2
+
+
+def test_extra_may_have_names_of_any_kind(log, handler):
+    for _ in range(2):
+        log.info("x", extra={1: "a", None: "b", "straße": "c", "trace_id": "t", "span_id": 7})
+    for entry in handler.drain(10):
+        assert entry.attributes == {"1": "a", "None": "b", "straße": "c"}
+        assert (entry.trace_id, entry.span_id) == ("t", "7")
+
+
+def test_a_direct_logger_takes_every_name(handler):
+    names = [
+        "self",
+        "message",
+        "level",
+        "name",
+        "msg",
+        "args",
+        "logger",
+        "timestamp",
+        "attributes",
+        "asctime",
+    ]
+    given = dict.fromkeys(names, 1)
+    for _ in range(2):
+        handler.logger("shop").info("x", **given)
+        handler.logger("shop").log("INFO", "x", **given)
+    assert [entry.attributes for entry in handler.drain(10)] == [given] * 4
+
+
+def test_names_over_the_thousand_that_are_shared_are_kept_too(handler, monkeypatch):
+    monkeypatch.setattr("obs_core._attributes._names", {})
+    shop = handler.logger("shop")
+    for number in range(1100):
+        shop.info("x", **{f"n{number}": number})
+    assert [entry.attributes for entry in handler.drain(2000)] == [{f"n{n}": n} for n in range(1100)]
+
+
+@pytest.mark.parametrize("value", [[1], {"a": 1}, float("nan"), 2**70, b"x", "a\ud800", Ellipsis])
+def test_what_is_no_plain_value_is_cleaned_wherever_it_stands(log, handler, value):
+    cleaned = clean({"x": value})
+    for _ in range(2):
+        log.info("x", extra={"first": 1, "x": value, "last": "b"})
+        handler.logger("shop").info("x", first=1, x=value, last="b")
+        with bind(first=1, x=value):
+            log.info("x", extra={"last": "b"})
+    assert [entry.attributes for entry in handler.drain(10)] == [{"first": 1, **cleaned, "last": "b"}] * 6
+
+
+def test_entries_of_one_context_share_nothing_that_can_be_changed(log):
+    def redact(entry):
+        entry.attributes["seen"] = True
+        return entry
+
+    handler = LogHandler(redact=redact)
+    log.handlers = [handler]
+    items = [1]
+    with bind(request_id="r1", trace_id="a" * 32):
+        log.info("x")
+        (first,) = handler.drain(10)
+        log.info("y")
+        assert first.attributes == {"request_id": "r1", "seen": True}
+        assert one(handler).attributes is not first.attributes
+    with bind(items=items):
+        log.info("x")
+        items.append(2)
+        log.info("y")
+    assert [entry.attributes["items"] for entry in handler.drain(10)] == [[1], [1, 2]]
+
+
+def test_each_of_many_contexts_is_its_own(log, handler):
+    for _ in range(2):
+        for number in range(200):
+            with bind(request_id=f"r{number}", trace_id=f"{number:032x}"):
+                log.info("x")
+                log.info("y", extra={"request_id": "another"})
+    entries = handler.drain(1000)
+    assert [entry.attributes["request_id"] for entry in entries[::2]] == [f"r{n}" for n in range(200)] * 2
+    assert {entry.attributes["request_id"] for entry in entries[1::2]} == {"another"}
+    assert [int(entry.trace_id, 16) for entry in entries] == [n for n in range(200) for _ in range(2)] * 2
+
+
+def test_more_attributes_than_a_thousand_are_cut_and_marked(log, handler):
+    log.info("x", extra={f"n{number}": number for number in range(5000)})
+    attributes = one(handler).attributes
+    assert attributes["obs.truncated"] is True
+    assert len(attributes) <= 1001

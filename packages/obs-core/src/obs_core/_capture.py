@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from time import time
 from typing import Any, Final
 
-from ._attributes import text_of
+from ._attributes import add_plain, short_text, text_size, valid_text
 from ._context import bound
-from ._entries import MAX_ENTRY, Fields, call_fields, level_of, plain_message, record_fields
+from ._entries import MAX_ENTRY, Fields, call_fields, level_of, record_fields
+from ._plain import USUAL, extra_names, plain_context, plain_message
 from ._queue import LogQueue
 from ._records import LogEntry
 from ._redaction import Redact, redactor
@@ -25,7 +26,6 @@ _OWN: Final = (
     "obs_django",
     "aiosqlite",
 )
-_USUAL: Final = len(vars(logging.makeLogRecord({})))
 _USUAL_LEVELS: Final = frozenset({"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"})
 _URGENT: Final = frozenset({"ERROR", "CRITICAL"})
 # A signal handler may log while the program does, and so may a __str__ that is logged: but not for ever.
@@ -72,8 +72,8 @@ class LogHandler(logging.Handler):
         try:
             level, name, message, arguments = record.levelname, record.name, record.msg, record.args
             created = record.created
-            # The usual record is text, perhaps with arguments; all others take the longer way. Its dictionary is
-            # asked last: Python makes one for it, and reads the fields more slowly from then on.
+            # The usual record is text, perhaps with arguments and plain attributes; all others take the longer way.
+            # Its dictionary is asked last: Python makes one for it, and reads the fields more slowly from then on.
             if (
                 name not in self._hosts
                 or level not in _USUAL_LEVELS
@@ -82,14 +82,17 @@ class LogHandler(logging.Handler):
                 or self.filters
                 or record.thread in self._silent
                 or self.closed
-                or bound()
-                or len(record.__dict__) != _USUAL
             ):
                 return self._handle_other(record)
             if arguments:
                 message = plain_message(message, arguments)
-            if type(message) is not str or not message.isascii() or len(message) > MAX_ENTRY:
+            if type(message) is not str:
                 return self._handle_other(record)
+            context, fields = bound(), record.__dict__
+            if context or len(fields) != USUAL or not message.isascii() or len(message) > MAX_ENTRY:
+                names = extra_names(record) if len(fields) != USUAL else ()
+                put = self._put_plain(created, level, message, name, context, fields, names)
+                return self._handle_other(record) if put is None else put
             if self.queue.put(len(message), created, level, message, None, name):
                 if level in _URGENT and self.on_urgent is not None:
                     self.on_urgent()
@@ -117,6 +120,18 @@ class LogHandler(logging.Handler):
         """
         known, kept = level_of(level, number)
         when = time() if timestamp is None else timestamp
+        try:
+            if (
+                type(message) is str
+                and type(attributes) is dict
+                and logger.isascii()
+                and not (kept or exc_info or self.closed or self._silent)
+                and self._put_plain(when, known, message, logger, bound(), attributes, attributes) is not None
+            ):
+                return
+        except Exception:  # as in `handle`
+            self.queue.refuse("error")
+            return
         self._add(call_fields, when, known, kept, message, attributes, logger, exc_info)
 
     def drain(self, limit: int) -> list[LogEntry]:
@@ -125,7 +140,7 @@ class LogHandler(logging.Handler):
 
     def logger(self, name: str) -> Logger:
         """A logger with attributes as keyword arguments, into the same queue."""
-        return Logger(text_of(name), self.log)
+        return Logger(short_text(name), self.log)
 
     @contextmanager
     def silence(self) -> Iterator[None]:
@@ -148,7 +163,7 @@ class LogHandler(logging.Handler):
         name = str(record.name)
         if name.startswith(_OWN):
             return False
-        if len(self._hosts) < _MAX_HOSTS:
+        if len(self._hosts) < _MAX_HOSTS and name == short_text(name):
             self._hosts.add(name)
         if self.filters:
             passed: Any = self.filter(record)
@@ -157,6 +172,36 @@ class LogHandler(logging.Handler):
             if isinstance(passed, logging.LogRecord):  # since Python 3.12 a filter may give another record
                 record = passed
         return self._add(record_fields, record)
+
+    def _put_plain(
+        self,
+        created: float,
+        level: str,
+        message: str,
+        logger: str,
+        context: dict[str, Any],
+        given: dict[Any, Any],
+        names: Iterable[Any],
+    ) -> bool | None:
+        """Queue what is bound and what is given under these names; None where it is not plain, or too much."""
+        plain = plain_context(context)
+        if plain is None:
+            return None
+        memory, shared, trace_id, span_id = plain
+        attributes = shared.copy()
+        added = add_plain(attributes, given, names)
+        if added < 0:
+            return None
+        if not message.isascii():
+            message = valid_text(message)
+        memory += text_size(message) + added
+        if memory > MAX_ENTRY:
+            return None
+        if not self.queue.put(memory, created, level, message, attributes, logger, trace_id, span_id):
+            return False
+        if level in _URGENT and self.on_urgent is not None:
+            self.on_urgent()
+        return True
 
     def _add(self, make: Callable[..., Fields], *arguments: Any) -> bool:
         """Queue the fields that `make` gives, which may run code of the host, which may log."""

@@ -3,19 +3,27 @@
 import sys
 from collections.abc import Mapping
 from itertools import islice
-from logging import LogRecord, makeLogRecord
+from logging import LogRecord
 from typing import Any, Final
 
-from ._attributes import measured, size_of, text_of, text_size, valid_text
+from ._attributes import (
+    HEAD,
+    MAX_ITEMS,
+    measured,
+    memory_of,
+    short_text,
+    size_of,
+    text_of,
+    text_size,
+    valid_text,
+)
 from ._context import bound
 from ._exceptions import ExceptionInfo, exception_attributes
 from ._levels import SEVERITY, level_of_number, parse_level
+from ._plain import extra_names
 
-MAX_ENTRY: Final = 65_536
+MAX_ENTRY: Final = 65_536  # bytes of text
 TRUNCATED: Final = "obs.truncated"
-_USUAL: Final = len(vars(makeLogRecord({})))
-_STANDARD: Final = frozenset(vars(makeLogRecord({}))) | {"message", "asctime", "taskName"}
-_PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 # What structlog's event dictionaries have beside the caller's own values.
 _EVENT: Final = frozenset(
     {"event", "level", "timestamp", "logger", "exc_info", "stack_info", "exception", "stack"}
@@ -23,26 +31,14 @@ _EVENT: Final = frozenset(
 _STRUCTLOG_EXTRA: Final = frozenset({"_logger", "_name", "_record", "_from_structlog"})
 _METHODS: Final = {"EXCEPTION": "ERROR", "WARN": "WARNING", "FATAL": "CRITICAL"}
 
-# About how many bytes of text, then the fields of `LogEntry` in their order.
-Fields = tuple[int, float, str, str, dict[str, Any], str, str, str]
-
-
-def plain_message(message: object, arguments: object) -> str | None:
-    """The message with its arguments where that runs no code of the host; None where it may, or fails."""
-    if type(message) is str and type(arguments) is tuple and _PLAIN.issuperset(map(type, arguments)):
-        try:
-            return message % arguments
-        except (TypeError, ValueError, OverflowError):  # said in the message by the longer way
-            return None
-    return None
+# Bytes of memory, then the fields of `LogEntry` in their order; no attributes is None, which costs nothing.
+Fields = tuple[int, float, str, str, dict[str, Any] | None, str, str, str]
 
 
 def record_fields(record: LogRecord) -> Fields:
     """The fields of a record: arguments are formatted now, `extra` and the exception become attributes."""
-    # A record makes its own fields first; those of another class may be in any order.
-    begin = _USUAL if type(record) is LogRecord else 0
-    items = islice(record.__dict__.items(), begin, None)
-    extra = {name: value for name, value in items if name not in _STANDARD}
+    fields = record.__dict__
+    extra = {name: fields[name] for name in extra_names(record)}
     message = record.msg
     exc_info: Any = record.exc_info
     if type(message) is dict and "event" in message:  # structlog, through its formatter for logging
@@ -68,18 +64,23 @@ def call_fields(
     exc_info: object = None,
 ) -> Fields:
     """The fields of a call of a logger of any kind: what is bound comes under the call's own attributes."""
-    merged: dict[str, Any] = {**bound(), **attributes}
+    merged: dict[Any, Any] = {**bound(), **attributes}
     if level_name:
         merged.setdefault("level", level_name)
     if exc_info:
         merged.update(exception_attributes(exception_info(exc_info)))
-    trace_id, span_id = merged.pop("trace_id", ""), merged.pop("span_id", "")
-    copy, size = measured(merged)
+    if len(merged) > MAX_ITEMS:
+        merged = {**dict(islice(merged.items(), MAX_ITEMS)), TRUNCATED: True}
+    trace_id, span_id = short_text(merged.pop("trace_id", "")), short_text(merged.pop("span_id", ""))
     text = text_of(message)
-    size += text_size(text)
-    if size > MAX_ENTRY:
-        size, text, copy = MAX_ENTRY, *_cut(text, copy)
-    return (size, timestamp, level, text, copy, logger, text_of(trace_id), text_of(span_id))
+    copy, memory = measured(merged)
+    memory += text_size(text)
+    # A bound on memory would cut where there is little text; where it is kept, so is this one.
+    if memory > MAX_ENTRY and text_size(text) + size_of(copy) > MAX_ENTRY:
+        text, copy = _cut(text, copy)
+        memory = text_size(text) + memory_of(copy)
+    memory += text_size(trace_id) + text_size(span_id) + 2 * HEAD
+    return (memory, timestamp, level, text, copy or None, short_text(logger), trace_id, span_id)
 
 
 def level_of(name: object, number: int | None = None) -> tuple[str, str]:

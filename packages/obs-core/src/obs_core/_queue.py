@@ -12,18 +12,18 @@ from ._exact import exact, new_lock
 from ._levels import LEVELS
 from ._records import LogEntry
 
-# Number of arrival, bytes, and the fields of an entry in their order; no attributes is None, which costs nothing.
+# Number of arrival, bytes of memory, and the fields of an entry in their order; without attributes None.
 Item = tuple[int, int, float, str, str, dict[str, Any] | None, str, str, str]
 REASONS: Final = ("queue_full", "stopped", "error", "recursion", "own")
 _EVICT: Final = 64
-# What an entry costs beside its text: a tuple, its place, two numbers and the text's own head.
+# What an entry takes beside its text and its attributes: a tuple, its place, numbers and the text's own head.
 OVERHEAD: Final = 300
 
 
 class LogQueue:
     """At most `max_entries` entries and `max_bytes` bytes of them; over that the lowest severities go first.
 
-    `accepted` counts what was ever queued.
+    Bytes are what Python takes at most, numbers and containers too. `accepted` counts what was ever queued.
     """
 
     def __init__(self, *, max_entries: int = 100_000, max_bytes: int = 64_000_000) -> None:
@@ -54,7 +54,7 @@ class LogQueue:
         trace_id: str = "",
         span_id: str = "",
     ) -> bool:
-        """Queue an entry of about `size` bytes of text; False where it was dropped instead. Never waits."""
+        """Queue an entry that takes `size` bytes and `OVERHEAD`; False where it was dropped instead. Never waits."""
         size += OVERHEAD
         if (self.entries >= self.max_entries or self.size + size > self.max_bytes) and not self._room(
             level, size
