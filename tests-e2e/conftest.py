@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-pytest.register_assert_rewrite("harness")
+pytest.register_assert_rewrite("harness", "faults")
 
 from harness.starting import Starter  # noqa: E402
 

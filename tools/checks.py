@@ -13,6 +13,7 @@ COMPOSERS = (
     "tools/*.py",
     "tools/replay",
     "tests-e2e/harness",
+    "tests-e2e/faults",
     "examples/*.py",
     "examples/*/*.py",
     "examples/*/*/*.py",

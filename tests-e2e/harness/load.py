@@ -78,10 +78,11 @@ class Load:
 class Scraper:
     """Scrapes without pause while it is entered, and notes every total that went down between two scrapes.
 
-    Totals whose name is in `ignore` are not looked at.
+    Totals whose name is in `ignore` are not looked at. `pause` is for seconds between two scrapes.
     """
 
-    def __init__(self, service: Service, ignore: tuple[str, ...] = ()) -> None:
+    def __init__(self, service: Service, ignore: tuple[str, ...] = (), pause: float = 0.0) -> None:
+        self._pause = pause
         self._ignore = ignore
         self.scrapes = 0
         self.failed = 0
@@ -104,6 +105,7 @@ class Scraper:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
+            time.sleep(self._pause)
             page = self._scrape()
             if page is None:
                 self.failed += 1

@@ -1,6 +1,7 @@
 """Starting services, each with its history in one folder, so that a second start finds that of the first."""
 
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -12,10 +13,11 @@ from .service import Service
 
 
 class Starter:
-    """Starts services and what looks at them; all are ended with the stack."""
+    """Starts services and what looks at them; all are ended with the stack. `env` is for each of them."""
 
-    def __init__(self, stack: ExitStack, folder: Path) -> None:
+    def __init__(self, stack: ExitStack, folder: Path, env: Mapping[str, str] | None = None) -> None:
         self._stack = stack
+        self._env = env or {}
         self._folder = folder
         self.data = folder / "data"
 
@@ -25,7 +27,7 @@ class Starter:
         """Start a module of this Python, {port} in its arguments being the port; our endpoints are below `prefix`."""
         port = port or free_port()
         parts = [sys.executable, "-m", *command.format(port=port).split()]
-        env = {"OBS_DATA": str(self.data), **env}
+        env = {"OBS_DATA": str(self.data), **self._env, **env}
         server = Server(parts, port, self._folder, cwd=cwd, env=env)
         self._stack.enter_context(server)
         return Service(server, self.data / "obs.db-token", prefix, env.get("OBS_TOKEN", ""))
