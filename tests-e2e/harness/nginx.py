@@ -21,16 +21,20 @@ http {{
     scgi_temp_path {folder}/scgi;
     server {{
         listen 127.0.0.1:{port};
-        location / {{ proxy_pass http://127.0.0.1:{upstream}; }}
+        location / {{ proxy_pass {upstream}; {more} }}
     }}
 }}
 """
 
 
-def nginx(folder: Path, upstream: int) -> Server:
-    """Passes everything on to a port of this machine; its logs are in the folder."""
+def nginx(folder: Path, upstream: int | Path, more: str = "") -> Server:
+    """Passes everything on to a port of this machine or a Unix socket; its logs are in the folder.
+
+    `more` is what else its location says, such as headers that it sets.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     config, port = folder / "nginx.conf", free_port()
-    config.write_text(_CONFIG.format(folder=folder, port=port, upstream=upstream))
+    address = f"http://127.0.0.1:{upstream}" if isinstance(upstream, int) else f"http://unix:{upstream}:"
+    config.write_text(_CONFIG.format(folder=folder, port=port, upstream=address, more=more))
     command = [program("nginx"), "-p", str(folder), "-e", str(folder / "error.log"), "-c", str(config)]
     return Server(command, port, folder)

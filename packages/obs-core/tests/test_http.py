@@ -2,6 +2,7 @@ import base64
 import gzip
 import json
 import os
+from hmac import compare_digest
 
 import msgspec
 import pytest
@@ -20,7 +21,15 @@ from obs_core import (
     StorageError,
     current_context,
 )
-from obs_core.http import Endpoints, Request, RequestMetrics, Response, parse_parameters, request_context
+from obs_core.http import (
+    Endpoints,
+    Request,
+    RequestMetrics,
+    Response,
+    _access,
+    parse_parameters,
+    request_context,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -190,6 +199,23 @@ async def test_the_token_is_taken_as_bearer_or_as_the_password_of_basic(owner, t
     basic = base64.b64encode(b"any:secret").decode()
     for value in ("Bearer secret", "bearer secret", f"Basic {basic}"):
         assert endpoints.metrics(ask(authorization=value)).status == 200
+
+
+@pytest.mark.parametrize(
+    "credential", [b"first", b"second", b"wrong", b"", b"f", b"firsts", "zweit\xe9s".encode()]
+)
+def test_every_token_is_compared_as_bytes_in_constant_time_whichever_is_right(monkeypatch, credential):
+    compared = []
+
+    def watched(one, other):
+        compared.append((type(one), type(other), other))
+        return compare_digest(one, other)
+
+    monkeypatch.setattr(_access, "compare_digest", watched)
+    tokens = _access.token_bytes(["first", "second", "zweit\xe9s"])
+    request = ask(authorization="Bearer " + credential.decode("latin-1"))
+    assert _access.has_token(request, tokens) is (credential in tokens)
+    assert compared == [(bytes, bytes, token) for token in tokens]
 
 
 @pytest.mark.parametrize(

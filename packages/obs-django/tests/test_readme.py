@@ -27,7 +27,7 @@ def test_the_examples_of_the_readme_run(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "1 family of ours"
-    assert "needs the token in obs.db-token" in done.stderr
+    assert f"needs the token in {tmp_path / 'obs.db-token'}" in done.stderr
     checked = subprocess.run(
         [sys.executable, "-W", "error", "-m", "django", "check", "--settings", "shop.settings"],
         capture_output=True,

@@ -67,6 +67,15 @@ def test_size_counts_the_files_of_the_storage_and_no_neighbours(tmp_path):
     assert size_on_disk(path) == 3 * 4096
 
 
+def test_a_reserve_that_is_a_symbolic_link_is_taken_away_and_not_followed(tmp_path):
+    (tmp_path / "target").write_text("mine")
+    (tmp_path / "obs.db-reserve").symlink_to(tmp_path / "target")
+    reserve = Reserve(tmp_path / "obs.db-reserve")
+    assert not reserve.make()
+    assert reserve.make()
+    assert (tmp_path / "target").read_text() == "mine"
+
+
 def test_a_reserve_is_made_once_and_given_up_once(tmp_path):
     reserve = Reserve(tmp_path / "obs.db-reserve")
     assert reserve.make()

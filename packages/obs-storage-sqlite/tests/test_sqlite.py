@@ -61,13 +61,35 @@ async def test_the_file_is_set_up_as_promised(tmp_path):
     connection.close()
 
 
+@pytest.mark.parametrize("ending", ["", "-wal", "-shm", "-lock"])
 @pytest.mark.asyncio
-async def test_a_symbolic_link_is_refused(tmp_path):
-    (tmp_path / "obs.db").symlink_to(tmp_path / "target")
+async def test_a_symbolic_link_is_refused(tmp_path, ending):
+    target = tmp_path / "target"
+    (tmp_path / f"obs.db{ending}").symlink_to(target)
     with pytest.raises(StorageError, match="symbolic link"):
         async with SQLiteStorage(tmp_path / "obs.db"):
             pass
-    assert not (tmp_path / "target").exists()
+    assert not target.exists()
+    target.write_text("mine")
+    with pytest.raises(StorageError, match="symbolic link"):
+        async with SQLiteStorage(tmp_path / "obs.db"):
+            pass
+    assert target.read_text() == "mine"
+
+
+@pytest.mark.parametrize("ending", ["", "-wal", "-lock"])
+@pytest.mark.asyncio
+async def test_a_file_of_another_user_is_refused_where_others_may_write(tmp_path, monkeypatch, ending):
+    (tmp_path / f"obs.db{ending}").write_bytes(b"")
+    own = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: own + 1)
+    tmp_path.chmod(0o1777)
+    with pytest.raises(StorageError, match="belongs to another user"):
+        async with SQLiteStorage(tmp_path / "obs.db"):
+            pass
+    tmp_path.chmod(0o755)  # who put it there may be trusted: a shell of the administrator
+    async with SQLiteStorage(tmp_path / "obs.db") as storage:
+        await storage.logs.write(entries(1))
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ class ObsMiddleware:
         self.app = app
         self._runtime = runtime
         self._endpoints = endpoints
-        self._ours = frozenset(prefix.rstrip("/") + path for path in PATHS)
+        self._ours = frozenset(prefix.rstrip("/") + path + end for path in PATHS for end in ("", "/"))
         self._special = self._ours | frozenset(exclude)
         self._route = _route_of(app, route)
         self._server_logs = server_logs

@@ -9,4 +9,7 @@ app_name = "obs"
 urlpatterns = [
     path("metrics", views.metrics, name="metrics"),
     path("logs", views.logs, name="logs"),
+    # Without a name, so that nothing is reversed to them; for who types a slash as Django's own pages have one.
+    path("metrics/", views.metrics),
+    path("logs/", views.logs),
 ]

@@ -1,6 +1,5 @@
 """The runtime: start and stop, and what may be asked of it between."""
 
-import logging
 import os
 import sys
 import threading
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING, Final, Self
 from obs_core import ConfigurationError, LogHandler, MetricFamily, Registry, RetentionPolicy, Runtime, Storage
 from obs_core.logger import Logger
 from obs_core.retention import DEFAULT_LOG_RETENTION, DEFAULT_METRICS_RETENTION
-from obs_core.servers import release_servers
 
 from . import _exits, _forks, _running
 from ._background import Background
@@ -225,8 +223,7 @@ class EmbeddedRuntime:
             self._work.stopping.begin()
             # Closed first, or the background puts it back.
             self.handler.closed = True
-            logging.getLogger().removeHandler(self.handler)
-            release_servers(self.handler)
+            self._work.release()
             background.stop(timeout)
             _running.leave(self)
 

@@ -7,11 +7,13 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Final
 
 from obs_core import LogHandler, Storage
+from obs_core.servers import release_servers
 
 from ._background import Work
 from ._board.alone import Alone
 from ._board.board import Board
 from ._board.run import own_run
+from ._console import put_on, take_off
 from ._metrics import Metrics
 from ._status import Status
 from ._steps import Steps
@@ -119,7 +121,12 @@ class RuntimeWork:
             return
         if root.level == logging.WARNING and not root.handlers:
             root.setLevel(self._log_level)
-        root.addHandler(self._handler)
+        put_on(root, self._handler)
+
+    def release(self) -> None:
+        """Be on no logger any more."""
+        take_off(logging.getLogger(), self._handler)
+        release_servers(self._handler)
 
     def silence(self) -> AbstractContextManager[None]:
         """What is logged inside is ours or our driver's: it must not be written by what it tells of."""

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 from obs_core import StorageError
 
 from ._connection import PATIENCE, connect, is_damage, is_full, look_over, looked_over, retried
-from ._files import alone, beside, create_private, identity, set_aside
+from ._files import alone, beside, create_database, identity, set_aside
 from ._forks import inside_sqlite, watch
 from ._gate import Gate, pause
 from ._migration import upgrade_step
@@ -38,7 +38,7 @@ class Database:
         self.relief = Relief(path)
         self._reserve = Reserve(beside(path, "-reserve"))
         try:
-            create_private(path)
+            create_database(path)
             self._gate = Gate(beside(path, "-lock"), alone(path))
             self._connection = self._open()
         except OSError as error:
@@ -158,7 +158,7 @@ class Database:
                 if not is_damage(error):
                     raise StorageError(f"{self.path} could not be opened: {error}") from error
                 set_aside(self.path, error)
-                create_private(self.path)
+                create_database(self.path)
 
     def _held(self, work: Work[T]) -> T:
         with self._gate.held(PATIENCE):
@@ -229,7 +229,7 @@ class Database:
         known = self.generation
         with suppress(sqlite3.Error):
             self._connection.close()
-        create_private(self.path)
+        create_database(self.path)
         self._connection = self._open()
         self._upgrade()
         # What was open a moment ago is gone, or is an older state of itself: its numbers were given already.

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import stat
 import sys
 import time
 from contextlib import suppress
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from obs_core import StorageError
+from obs_core.files import make_private_folder
 
 MAX_SET_ASIDE: Final = 3
 # SQLite's shared memory and `flock` do not hold across the machines of these.
@@ -16,14 +18,34 @@ _SHARED: Final = ("nfs", "cifs", "smb", "9p", "fuse", "virtiofs", "afs", "ceph",
 
 
 def create_private(path: Path) -> None:
-    """Create an empty file with mode 0600 unless there is one. Raises `StorageError` for a symbolic link."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Create an empty file with mode 0600 unless there is one. Raises `StorageError` for one that is planted."""
+    make_private_folder(path.parent)
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
     try:
         os.close(os.open(path, flags | os.O_EXCL, 0o600))
     except FileExistsError:
-        if path.is_symlink():
-            raise StorageError(f"{path} is a symbolic link: name the file itself") from None
+        refuse_planted(path)
+
+
+def create_database(path: Path) -> None:
+    """The same for a database, whose journals SQLite would follow and believe as they are."""
+    create_private(path)
+    for ending in ("-wal", "-shm"):
+        refuse_planted(beside(path, ending))
+
+
+def refuse_planted(path: Path) -> None:
+    """Raise `StorageError` for a symbolic link, and for another user's file where all may put one."""
+    try:
+        status, folder = path.lstat(), path.parent.stat()
+    except FileNotFoundError:
+        return
+    if stat.S_ISLNK(status.st_mode):
+        raise StorageError(f"{path} is a symbolic link: name the file itself")
+    if hasattr(os, "geteuid") and status.st_uid != os.geteuid() and folder.st_mode & 0o022:
+        raise StorageError(
+            f"{path} belongs to another user, in a folder where others may write: name a folder of your own"
+        )
 
 
 def beside(path: Path, ending: str) -> Path:

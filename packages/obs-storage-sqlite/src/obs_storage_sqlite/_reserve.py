@@ -5,6 +5,8 @@ import shutil
 from pathlib import Path
 from typing import Final
 
+from obs_core import StorageError
+
 from ._files import create_private
 
 # More than the write-ahead log can hold, or a checkpoint would not fit into what it frees.
@@ -27,7 +29,7 @@ class Reserve:
             create_private(self._path)
             with self._path.open("r+b") as file:
                 _fill(file.fileno())
-        except OSError:
+        except (OSError, StorageError):
             self.drop()
             return False
         return True

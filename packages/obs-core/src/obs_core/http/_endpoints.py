@@ -187,7 +187,7 @@ class Endpoints:
             return "is open to everyone"
         if callable(access):
             return "is open to whom the application's own check lets in"
-        where = f"in {self._made_at}" if self._made_at else "that was set"
+        where = f"in {self._made_at.absolute()}" if self._made_at else "that was set"
         token = f"needs the token {where}"
         return token if access == "token" else f"is open to this machine, else {token}"
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from .._errors import ConfigurationError
+from ..files import make_private_folder
 
 # Not every platform has these; O_NONBLOCK so that a pipe in its place cannot hold us.
 _FLAGS: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
@@ -24,7 +25,7 @@ def make_or_read_token(path: Path) -> str:
     Raises `ConfigurationError` where it cannot be had, or others could have written or read it.
     """
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(path.parent)
         try:
             return _read(path)
         except FileNotFoundError:

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from obs_core.files import make_private_folder
+
 from ._errors import BoardError, GateHeldError
 
 if sys.platform != "win32":
@@ -88,7 +90,7 @@ if hasattr(os, "register_at_fork"):
 
 def make_folder(folder: Path) -> None:
     """Make the folder of a board, ours alone. Raises `BoardError` where it is another's."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private_folder(folder)
     status = folder.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
         raise BoardError(f"{folder} is not a folder of this user: name another with board=")

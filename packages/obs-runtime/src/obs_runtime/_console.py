@@ -1,0 +1,46 @@
+"""Warnings on the console: with a handler of ours on the root logger, Python would no longer print them by itself."""
+
+import logging
+from typing import Final
+
+from obs_core import LogHandler
+
+
+class _Console(logging.Handler):
+    """Prints as Python does: from WARNING on, what reaches no handler but ours."""
+
+    def createLock(self) -> None:  # noqa: N802  # the name is that of logging
+        """None: what prints has its own, which is not held while we look."""
+        self.lock = None
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        last = logging.lastResort
+        if last is not None and record.levelno >= last.level and not _reaches_another(record.name):
+            last.handle(record)
+        return True
+
+
+_CONSOLE: Final = _Console(logging.WARNING)
+
+
+def put_on(root: logging.Logger, handler: LogHandler) -> None:
+    """Have what reaches this logger captured, and warnings printed as before."""
+    root.addHandler(handler)
+    root.addHandler(_CONSOLE)
+
+
+def take_off(root: logging.Logger, handler: LogHandler) -> None:
+    """Leave it as it was, once no other runtime of this process is on it."""
+    root.removeHandler(handler)
+    if not any(isinstance(other, LogHandler) for other in root.handlers):
+        root.removeHandler(_CONSOLE)
+
+
+def _reaches_another(name: str) -> bool:
+    logger = logging.root.manager.loggerDict.get(name)
+    one: logging.Logger | None = logger if isinstance(logger, logging.Logger) else logging.root
+    while one is not None:
+        if any(not isinstance(other, LogHandler | _Console) for other in one.handlers):
+            return True
+        one = one.parent if one.propagate else None
+    return False
