@@ -20,7 +20,7 @@ from obs_storage_sqlite._columns import (
     zigzag,
 )
 from obs_storage_sqlite._filters import by_stripe, holds, stripes, text_probes, value_key, value_probes
-from obs_storage_sqlite._flushes import flushes
+from obs_storage_sqlite._flushes import pieces
 from obs_storage_sqlite._headers import bitmap, live
 from obs_storage_sqlite._points import SeriesCache, pack_series, unpack_series
 from obs_storage_sqlite._views import BlockView
@@ -155,18 +155,18 @@ def test_every_value_of_a_window_comes_back_bit_for_bit(table):
 
 def test_an_entry_that_could_not_be_read_again_is_refused():
     with pytest.raises(StorageError, match="over the bound"):
-        flushes([LogEntry(0.0, "INFO", "x" * 40_000_000)])
+        pieces([LogEntry(0.0, "INFO", "x" * 40_000_000)])
 
 
 def test_what_is_no_entry_is_refused_by_name():
     with pytest.raises(TypeError, match="LogEntry"):
-        flushes(["no entry"])
+        pieces(["no entry"])
     with pytest.raises(TypeError, match="LOUD"):
-        flushes([LogEntry(0.0, "LOUD", "x")])
+        pieces([LogEntry(0.0, "LOUD", "x")])
 
 
 def test_a_large_batch_is_cut_into_rows():
-    rows = flushes([LogEntry(0.0, "INFO", "x" * 60_000) for _ in range(200)])
+    rows = pieces([LogEntry(0.0, "INFO", "x" * 60_000) for _ in range(200)])
     assert len(rows) > 1
     assert sum(row.rows for row in rows) == 200
 

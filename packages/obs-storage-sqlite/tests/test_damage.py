@@ -14,7 +14,7 @@ import pytest
 from obs_core import LogEntry, LogQuery, MetricMetadata, MetricSample, StorageError
 from obs_storage_sqlite import SQLiteStorage, _metric_rows, _sealing, _verify
 from obs_storage_sqlite._columns import pack_numbers
-from obs_storage_sqlite._flushes import flushes
+from obs_storage_sqlite._flushes import pieces
 from obs_storage_sqlite._points import SeriesCache, pack_series
 from obs_storage_sqlite._sealed import build
 from obs_storage_sqlite._windows import Row, WindowView, encode_window
@@ -200,7 +200,7 @@ async def test_damaged_instants_that_sealing_leaves_out_are_counted(tmp_path, sm
 
 def test_a_batch_whose_levels_are_of_another_type_is_refused_before_anything_is_made():
     with pytest.raises(TypeError, match="LOUD"):
-        flushes([LogEntry(0.0, "LOUD", "x")])
+        pieces([LogEntry(0.0, "LOUD", "x")])
 
 
 @pytest.mark.asyncio
@@ -346,7 +346,7 @@ async def test_a_batch_of_metrics_is_known_by_all_that_is_in_it(tmp_path, monkey
         checksums = []
         begin = storage.batches.begin
         monkeypatch.setattr(
-            storage.batches, "begin", lambda records, sum_: checksums.append(sum_) or begin(records, sum_)
+            storage.batches, "begin", lambda records, sum_: checksums.append(sum_()) or begin(records, sum_)
         )
         for samples, metadata in (
             ([MetricSample("a", 1.0, 1.0)], []),
@@ -362,9 +362,9 @@ async def test_a_batch_of_metrics_is_known_by_all_that_is_in_it(tmp_path, monkey
 
 def test_an_empty_list_is_no_batch_that_failed():
     batches = Batches()
-    first = batches.begin((), 1)
+    first = batches.begin((), lambda: 1)
     batches.failed((), 1, first)
-    assert batches.begin((), 1) != first
+    assert batches.begin((), lambda: 1) != first
 
 
 @pytest.mark.asyncio

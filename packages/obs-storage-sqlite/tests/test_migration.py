@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 import zlib
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -97,7 +98,7 @@ async def test_a_file_of_version_1_is_upgraded_in_place_and_answers_the_same(tmp
     entries = version_1(tmp_path / "obs.db", 9000, 300)
     await check(tmp_path / "obs.db", entries, 9000, 300)
     connection = sqlite3.connect(tmp_path / "obs.db")
-    assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+    assert connection.execute("PRAGMA user_version").fetchone() == (3,)
     assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     connection.close()
 
@@ -107,7 +108,7 @@ async def test_an_upgrade_that_was_cut_off_goes_on_where_it_was(tmp_path):
     path = tmp_path / "obs.db"
     entries = version_1(path, 9000, 300)
     connection = sqlite3.connect(path, isolation_level=None)
-    for step in (begin_upgrade, upgrade_step):
+    for step in (partial(begin_upgrade, version=1), upgrade_step):
         connection.execute("BEGIN IMMEDIATE")
         step(connection)
         connection.execute("COMMIT")

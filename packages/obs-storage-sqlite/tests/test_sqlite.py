@@ -57,7 +57,7 @@ async def test_the_file_is_set_up_as_promised(tmp_path):
     with sqlite3.connect(path) as connection:
         assert connection.execute("PRAGMA auto_vacuum").fetchone() == (2,)
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+        assert connection.execute("PRAGMA user_version").fetchone() == (3,)
     connection.close()
 
 
@@ -156,9 +156,9 @@ async def test_a_newer_release_that_upgrades_the_file_stops_our_writes(tmp_path)
     async with SQLiteStorage(path) as storage:
         await storage.logs.write(entries(1))
         connection = sqlite3.connect(path)
-        connection.execute("PRAGMA user_version=3")
+        connection.execute("PRAGMA user_version=4")
         connection.close()
-        with pytest.raises(StorageError, match="schema version 3 now"):
+        with pytest.raises(StorageError, match="schema version 4 now"):
             await storage.logs.write(entries(1))
         assert len(await messages(storage)) == 1
 

@@ -12,10 +12,13 @@ from obs_core import StorageError
 
 from ._gate import pause
 from ._migration import begin_upgrade
-from ._schema import APPLICATION_ID, VERSION, create
+from ._schema import APPLICATION_ID, PAGE, VERSION, create
 
 # A writer waits this long for others before it gives an error; its queue keeps what could not be written.
 PATIENCE: Final = 5.0
+# A checkpoint copies each page once, however often it was written: the longer the log, the less is copied; but with
+# the batch that comes last it must fit into the reserve.
+_WAL: Final = 5_000_000
 # Looking over a large file on a cold disk may take minutes; then what is damaged is found when it is read.
 _LOOK: Final = 1.0
 _DAMAGED: Final = frozenset({sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT})
@@ -27,11 +30,14 @@ def connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
     try:
         _refuse_strangers(connection, path)
+        connection.execute(f"PRAGMA page_size={PAGE}")
         connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
         retried(lambda: connection.execute("PRAGMA journal_mode=WAL").fetchall())
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA busy_timeout=0")
-        connection.execute("PRAGMA journal_size_limit=4000000")
+        connection.execute(f"PRAGMA journal_size_limit={_WAL}")
+        (page,) = connection.execute("PRAGMA page_size").fetchone()
+        connection.execute(f"PRAGMA wal_autocheckpoint={_WAL // page}").fetchall()
         if sys.platform == "darwin":
             connection.execute("PRAGMA fullfsync=1")
         _create(connection)
@@ -108,7 +114,7 @@ def _create(connection: sqlite3.Connection) -> None:
         if not version:
             create(connection, secrets.token_hex(8))
         elif version < VERSION:
-            begin_upgrade(connection)
+            begin_upgrade(connection, version)
         connection.execute("COMMIT")
     except BaseException:
         connection.execute("ROLLBACK")

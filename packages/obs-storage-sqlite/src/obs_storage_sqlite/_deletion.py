@@ -14,6 +14,7 @@ from ._headers import COLUMNS, Header, bitmap, column_of, header, values
 from ._looking import DAMAGE, view
 from ._paging import Stored
 from ._views import BlockView
+from ._writers import retire
 
 TABLES: Final = ("blocks", "head")
 # So many headers in one transaction: some milliseconds of the write lock.
@@ -98,7 +99,9 @@ def read_stored(connection: sqlite3.Connection, one: Header) -> Stored:
 
 
 def remove(connection: sqlite3.Connection, ones: Sequence[Header]) -> None:
-    """Remove whole blocks."""
+    """Remove whole blocks, or flush rows that stand one behind another."""
+    if not ones[0].sealed:
+        retire(connection, ones[0].id, ones[-1].id)
     for one in ones:
         if one.sealed:
             connection.execute("DELETE FROM parts WHERE id BETWEEN :id * 8 AND :id * 8 + 7", {"id": one.id})

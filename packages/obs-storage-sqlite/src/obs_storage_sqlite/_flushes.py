@@ -1,14 +1,15 @@
-"""A flush as it is written: the entries of a batch in one row, MessagePack in a zstd frame. Pure."""
+"""A flush as it is written: the entries of some batches in one row, MessagePack in a zstd frame. Pure."""
 
 from collections.abc import Sequence
 from functools import cached_property
-from math import inf, isfinite, isnan
+from math import inf, isnan
 from typing import Final, NamedTuple
 from zlib import crc32
 
 import msgspec
 
-from obs_core import LEVELS, LogEntry, LogQuery, StorageError, attribute_text, matches_log
+from obs_core import LEVELS, LogEntry, LogQuery, StorageError, matches_log
+from obs_core.checks import check_entries
 
 from ._headers import shares, stored_size
 from ._zstd import MAX_SIZE, compress, decompress
@@ -17,10 +18,18 @@ MAX_ENTRIES: Final = 4000
 MAX_RAW: Final = 4_000_000
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(list[LogEntry]).decode
-_PLAIN: Final = (str, int, float, type(None))
-# What checking, encoding or decoding raises for a value that is not as the contract says.
-_UNREADABLE: Final = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
 _NUMBER: Final = {level: number for number, level in enumerate(LEVELS)}
+
+
+class Piece(NamedTuple):
+    """Entries of a batch, encoded one behind another; `levels` has the bytes of each level."""
+
+    rows: int
+    oldest: float
+    newest: float
+    counts: tuple[int, ...]
+    levels: tuple[int, ...]
+    body: bytes
 
 
 class Flush(NamedTuple):
@@ -44,47 +53,53 @@ class Flush(NamedTuple):
         return shares(self.size, self.levels)
 
 
-def flushes(entries: Sequence[LogEntry]) -> list[Flush]:
-    """The rows of a batch. Raises `TypeError` for what is no `LogEntry`, `StorageError` for an entry too large."""
-    for entry in entries:
-        if not isinstance(entry, LogEntry):
-            raise TypeError(f"LogEntry is needed, not {entry!r}: nothing of the batch was stored")
-        check(entry)
-    rows = []
+def pieces(entries: Sequence[LogEntry]) -> list[Piece]:
+    """A batch, encoded. Raises `TypeError` for what cannot be stored, `StorageError` for an entry too large."""
+    check_entries(entries)
+    found = []
     for start in range(0, len(entries), MAX_ENTRIES):
-        rows += _split(entries[start : start + MAX_ENTRIES])
-    return rows
+        found += _split(entries[start : start + MAX_ENTRIES])
+    return found
 
 
-def check(entry: LogEntry) -> None:
-    """What types alone do not say: the level is one of ours, the time is one, attributes are JSON.
+def flush(some: Sequence[Piece]) -> Flush:
+    """One row of some pieces."""
+    body = b"".join([_header(sum(one.rows for one in some)), *(one.body for one in some)])
+    data = compress(body, 1)
+    return Flush(
+        sum(one.rows for one in some),
+        min(one.oldest for one in some),
+        max(one.newest for one in some),
+        _added([one.counts for one in some]),
+        _added([one.levels for one in some]),
+        len(body),
+        crc32(data),
+        data,
+    )
 
-    Raises `TypeError`.
-    """
-    try:
-        if entry.level not in _NUMBER:
-            raise TypeError(f"level {entry.level!r} is none of {', '.join(LEVELS)}")
-        if not isfinite(entry.timestamp):
-            raise TypeError(f"timestamp {entry.timestamp} is no time")
-        for value in entry.attributes.values():
-            if not isinstance(value, _PLAIN):
-                attribute_text(value)
-    except (AttributeError, *_UNREADABLE) as error:
-        raise TypeError(f"a LogEntry cannot be stored, so nothing of the batch was: {error}") from error
+
+def fits(some: Sequence[Piece], another: Piece) -> bool:
+    """Whether one more piece may go into the same row."""
+    rows = sum(one.rows for one in some) + another.rows
+    return rows <= MAX_ENTRIES and sum(len(one.body) for one in some) + len(another.body) <= MAX_RAW
 
 
-def _encoded(entries: Sequence[LogEntry]) -> bytes:
-    """Raises `TypeError` where a field is of a type that would not be read again."""
+def _added(numbers: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    return numbers[0] if len(numbers) == 1 else tuple(map(sum, zip(*numbers, strict=True)))
+
+
+def _header(count: int) -> bytes:
+    """What MessagePack has before the items of an array."""
+    if count < 16:
+        return bytes([0x90 | count])
+    return b"\xdc" + count.to_bytes(2, "big")
+
+
+def _split(entries: Sequence[LogEntry]) -> list[Piece]:
     try:
         raw = _encode(entries)
-        _decode(raw)
-    except _UNREADABLE as error:
+    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
         raise TypeError(f"a LogEntry cannot be stored, so nothing of the batch was: {error}") from error
-    return raw
-
-
-def _split(entries: Sequence[LogEntry]) -> list[Flush]:
-    raw = _encoded(entries)
     if len(raw) > MAX_RAW and len(entries) > 1:
         middle = len(entries) // 2
         return _split(entries[:middle]) + _split(entries[middle:])
@@ -93,10 +108,9 @@ def _split(entries: Sequence[LogEntry]) -> list[Flush]:
             f"an entry of {len(raw)} bytes is over the bound of {MAX_SIZE // 2}: nothing was stored"
         )
     oldest, newest = time_bounds([entry.timestamp for entry in entries])
-    data = compress(raw, 1)
     counts = count_levels([_NUMBER[entry.level] for entry in entries])
     levels = level_sizes(entries, counts, len(raw))
-    return [Flush(len(entries), oldest, newest, counts, levels, len(raw), crc32(data), data)]
+    return [Piece(len(entries), oldest, newest, counts, levels, raw[len(_header(len(entries))) :])]
 
 
 def level_sizes(entries: Sequence[LogEntry], counts: Sequence[int], raw: int) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ from zlib import crc32
 
 from obs_core import LEVELS, LogQuery, levels_from, parse_level
 
-from ._schema import LEVEL_COLUMNS, SIZE_COLUMNS
+from ._schema import LEVEL_COLUMNS, PAGE, SIZE_COLUMNS
 
 COLUMNS: Final = ", ".join(
     (*("id", "last", "rows", "oldest", "newest"), *LEVEL_COLUMNS, *SIZE_COLUMNS, *("size", "gone", "seal"))
@@ -15,7 +15,6 @@ COLUMNS: Final = ", ".join(
 TOTAL: Final = "(" + "+".join(LEVEL_COLUMNS) + ")"
 SIZE_LEFT: Final = "(" + "+".join(SIZE_COLUMNS) + ")"
 _NUMBERS: Final = struct.Struct(f"<dd{4 + 2 * len(LEVELS)}q")
-_PAGE: Final = 4096
 
 
 class Header(NamedTuple):
@@ -141,4 +140,4 @@ def conditions(query: LogQuery, place: int | None) -> tuple[str, list[Any]]:
 
 def stored_size(data: bytes) -> int:
     """What a blob takes in the file: what does not fit into a page gets pages of its own."""
-    return len(data) + 24 if len(data) < _PAGE - 35 else -(-(len(data) + 24) // (_PAGE - 4)) * _PAGE
+    return len(data) + 24 if len(data) < PAGE - 35 else -(-(len(data) + 24) // (PAGE - 4)) * PAGE

@@ -1,25 +1,22 @@
 """The port of log entries."""
 
 import asyncio
-import sqlite3
-import time
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
-from zlib import crc32
+from typing import TYPE_CHECKING
 
 from obs_core import LogEntry, LogQuery, LogStoragePort, StoredLog
 from obs_core.cursors import cursor_text
 
 from ._database import Database
 from ._deletion import TABLES, Selection, delete, newest_kept, oldest_of
-from ._flushes import Flush, flushes
-from ._headers import COLUMNS, Header, column_of, size_column_of, values
+from ._flushes import pieces
+from ._headers import column_of, size_column_of
 from ._looking import Damage, answers_of
 from ._maintenance import compact
 from ._paging import Page, Pager, together
 from ._resource import Resource
-from ._writers import Batch, admit
+from ._storing import Waiting, checksum, plan
 
 
 class SQLiteLogs:
@@ -31,18 +28,17 @@ class SQLiteLogs:
         self.use_filters = True
 
     async def write(self, entries: Sequence[LogEntry]) -> None:
-        rows = flushes(entries)
+        encoded = pieces(entries)
         self._resource.check()
-        if not rows:
+        if not encoded:
             return
-        checksum = crc32(b"".join(row.checksum.to_bytes(4, "little") for row in rows))
-        batch = self._resource.batches.begin(entries, checksum)
+        batches = self._resource.batches
+        batch = batches.begin(entries, lambda: checksum(encoded))
+        size = sum(len(piece.body) for piece in encoded)
         try:
-            await self._resource.store(
-                lambda connection: _store(connection, batch, rows), sum(len(row.data) for row in rows)
-            )
+            await self._resource.store(plan, Waiting(batch, encoded), size)
         except BaseException:
-            self._resource.batches.failed(entries, checksum, batch)
+            batches.failed(entries, checksum(encoded), batch)
             raise
 
     async def read(self, query: LogQuery) -> AsyncIterator[StoredLog]:
@@ -97,23 +93,6 @@ class SQLiteLogs:
             await self._resource.run(Database.give_back)
         return deleted
 
-
-def _store(connection: sqlite3.Connection, batch: Batch, rows: Sequence[Flush]) -> None:
-    cursor = admit(connection, batch, sum(row.rows for row in rows), time.time())
-    if cursor is None:
-        return
-    for row in rows:
-        connection.execute(_INSERT, _values(cursor, row))
-        cursor += row.rows
-
-
-def _values(cursor: int, row: Flush) -> tuple[Any, ...]:
-    bounds = cursor, cursor + row.rows - 1, row.rows, row.oldest, row.newest
-    one = Header(*bounds, row.counts, row.sizes, row.size, None, sealed=False)
-    return (*values(one), row.raw, row.checksum, row.data)
-
-
-_INSERT = f"INSERT INTO head ({COLUMNS}, raw, checksum, data) VALUES ({','.join('?' * 23)})"  # noqa: S608
 
 if TYPE_CHECKING:
     _: type[LogStoragePort] = SQLiteLogs

@@ -2,7 +2,6 @@
 
 import asyncio
 import sqlite3
-import time
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -12,6 +11,7 @@ import aiosqlite
 import msgspec
 
 from obs_core import MetricMetadata, MetricQuery, MetricSample, MetricSeries, MetricsStoragePort
+from obs_core.checks import check_metadata
 
 from ._database import Database
 from ._looking import DAMAGE, Damage
@@ -21,7 +21,7 @@ from ._metric_rows import store_instants
 from ._metric_series import Columns, Wanted, open_window, point_samples, window_samples
 from ._points import SeriesCache, SeriesKey, instants, labels_of
 from ._resource import Resource
-from ._writers import admit
+from ._writers import is_stored, note
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 _metadata: Final = msgspec.msgpack.Decoder(MetricMetadata).decode
@@ -40,6 +40,7 @@ class SQLiteMetrics:
 
     async def write(self, samples: Sequence[MetricSample], metadata: Sequence[MetricMetadata] = ()) -> None:
         rows = instants(samples)
+        check_metadata(metadata)
         families = [_family(one) for one in metadata]
         self._resource.check()
         if not rows and not families:
@@ -49,19 +50,24 @@ class SQLiteMetrics:
 
         def store(connection: sqlite3.Connection) -> None:
             nonlocal learned, generation
-            if admit(connection, batch, 0, time.time()) is None:
+            if is_stored(connection, batch):
                 return
+            note(connection, batch)
+            # Whoever is called again does not know how this ended.
+            batch.again = True
             (generation,) = connection.execute("SELECT id FROM generation").fetchone()
             learned = dict(self._ids) if self._ids_of == generation else {}
             store_instants(connection, rows, learned)
             _store_families(connection, families)
 
-        checksum = crc32(_encode((samples, metadata)))
+        def checksum() -> int:
+            return crc32(_encode((samples, metadata)))
+
         batch = self._resource.batches.begin(samples, checksum)
         try:
-            await self._resource.store(store, 8 * len(samples))
+            await self._resource.store(lambda _: store, None, 8 * len(samples))
         except BaseException:
-            self._resource.batches.failed(samples, checksum, batch)
+            self._resource.batches.failed(samples, checksum(), batch)
             raise
         # Not before it is committed: what was rolled back is not in the file.
         self._ids, self._ids_of = learned, generation
@@ -193,14 +199,10 @@ class MetricPage(NamedTuple):
 
 
 def _family(metadata: MetricMetadata) -> tuple[str, bytes]:
-    if not isinstance(metadata, MetricMetadata):
-        raise TypeError(f"MetricMetadata is needed, not {metadata!r}: nothing of the batch was stored")
     try:
-        record = _encode(metadata)
-        _metadata(record)
+        return metadata.name, _encode(metadata)
     except (TypeError, ValueError, msgspec.MsgspecError) as error:
         raise TypeError(f"a MetricMetadata cannot be stored, so nothing of the batch was: {error}") from error
-    return metadata.name, record
 
 
 def _store_families(connection: sqlite3.Connection, families: Sequence[tuple[str, bytes]]) -> None:

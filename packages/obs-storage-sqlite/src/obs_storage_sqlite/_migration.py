@@ -1,4 +1,4 @@
-"""From schema version 1 (a row for each entry and each sample) to 2: in place, in steps, at any point resumable.
+"""From older schema versions to today's, in place; from 1 (a row for each entry and sample) in steps, resumable.
 
 The first transaction makes the new tables and the new version, so that older workers stop writing at once. Each
 further one moves the oldest rows. A cursor stays what it was: the number of the row.
@@ -17,11 +17,12 @@ from zlib import crc32
 import msgspec
 
 from obs_core import LogEntry
+from obs_core.checks import check_entries
 
-from ._flushes import MAX_RAW, check
+from ._flushes import MAX_RAW
 from ._looking import DAMAGE
 from ._points import INSERT_POINT, pack_series, pack_values, point
-from ._schema import SINCE_2, VERSION
+from ._schema import SINCE_1, SINCE_2, VERSION
 from ._sealed import Sealed, build, insert_block
 
 _LOGS: Final = 4000
@@ -30,13 +31,14 @@ _decode: Final = msgspec.msgpack.Decoder(LogEntry).decode
 _DOUBLE: Final = struct.Struct("<d")
 
 
-def begin_upgrade(connection: sqlite3.Connection) -> None:
+def begin_upgrade(connection: sqlite3.Connection, version: int) -> None:
     """Inside a transaction."""
-    for statement in SINCE_2:
+    for statement in SINCE_1 if version == 1 else SINCE_2:
         connection.execute(statement)
-    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'logs'").fetchone()
-    # The highest cursor that was ever given, so that none is given again.
-    connection.execute("INSERT INTO writers VALUES ('', ?, ?, x'')", (row[0] if row else 0, time.time()))
+    if version == 1:
+        row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'logs'").fetchone()
+        # The highest cursor that was ever given, so that none is given again.
+        connection.execute("INSERT INTO writers VALUES ('', ?, ?, x'')", (row[0] if row else 0, time.time()))
     connection.execute(f"PRAGMA user_version={VERSION}")
 
 
@@ -88,7 +90,7 @@ def _entry(id_: int, record: bytes, checksum: int) -> tuple[int, LogEntry] | Non
         if crc32(record) != checksum:
             return None
         entry = _decode(record)
-        check(entry)
+        check_entries([entry])
     except DAMAGE:
         return None
     return id_, entry

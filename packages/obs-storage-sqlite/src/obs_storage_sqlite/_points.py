@@ -3,20 +3,19 @@
 from array import array
 from collections.abc import Sequence
 from itertools import accumulate
-from math import isfinite
 from typing import Final, NamedTuple
 from zlib import crc32
 
 import msgspec
 
 from obs_core import MetricSample
+from obs_core.checks import check_samples
 
 from ._columns import array_of, bytes_of, pack_numbers, unpack_numbers, unzigzag, zigzag
 from ._headers import stored_size
 from ._zstd import compress, decompress
 
 _encode: Final = msgspec.msgpack.Encoder().encode
-_samples: Final = msgspec.msgpack.Decoder(list[MetricSample]).decode
 _decode: Final = msgspec.msgpack.Decoder(dict[str, str]).decode
 
 INSERT_POINT: Final = (
@@ -35,10 +34,18 @@ class Instant(NamedTuple):
 
 
 def instants(samples: Sequence[MetricSample]) -> list[Instant]:
-    """The rows of a batch, in its order. Raises `TypeError` for what is no `MetricSample`."""
+    """The rows of a batch, in its order. Raises `TypeError` for what cannot be stored."""
+    check_samples(samples)
+    try:
+        "".join({sample.name for sample in samples}).encode()
+        return _instants(samples)
+    except (ValueError, OverflowError) as error:
+        raise TypeError(f"a MetricSample cannot be stored, so nothing of the batch was: {error}") from error
+
+
+def _instants(samples: Sequence[MetricSample]) -> list[Instant]:
     rows: list[Instant] = []
     seen: set[SeriesKey] = set()
-    _check(samples)
     for sample in samples:
         key = sample.name, _encode(dict(sorted(sample.labels.items())))
         if not rows or rows[-1].timestamp != sample.timestamp or key in seen:
@@ -48,19 +55,6 @@ def instants(samples: Sequence[MetricSample]) -> list[Instant]:
         rows[-1].keys.append(key)
         rows[-1].values.append(sample.value)
     return rows
-
-
-def _check(samples: Sequence[MetricSample]) -> None:
-    """Each is a sample, and of the types that it says: else it could not be read again."""
-    for sample in samples:
-        if not isinstance(sample, MetricSample):
-            raise TypeError(f"MetricSample is needed, not {sample!r}: nothing of the batch was stored")
-    try:
-        _samples(_encode(samples))
-        if not all(isfinite(sample.timestamp) for sample in samples):
-            raise TypeError("a timestamp is no time")
-    except (TypeError, ValueError, OverflowError, msgspec.MsgspecError) as error:
-        raise TypeError(f"a MetricSample cannot be stored, so nothing of the batch was: {error}") from error
 
 
 def labels_of(packed: bytes) -> dict[str, str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from ._schema import SPAN
+from ._writers import retire
 
 # So many bytes of rows make way in one step; a sealed block or window goes as a whole.
 _STEP: Final = 64_000
@@ -94,5 +95,7 @@ def _drop_rows(connection: sqlite3.Connection, table: str, column: str) -> int:
         if size and size + bytes_ > _STEP:
             break
         last, size, count = id_, size + bytes_, count + records
+    if table == "head":
+        retire(connection, 0, last)
     connection.execute(f"DELETE FROM {table} WHERE id <= ?", (last,))  # noqa: S608
     return count

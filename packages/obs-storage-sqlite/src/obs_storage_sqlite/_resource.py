@@ -1,15 +1,16 @@
 """What the ports need of the storage that owns them."""
 
-import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 import aiosqlite
 
 from ._database import Database
+from ._writer import Plan
 from ._writers import Batches
 
 T = TypeVar("T")
+C = TypeVar("C")
 
 
 class Resource(Protocol):
@@ -26,8 +27,8 @@ class Resource(Protocol):
     async def run(self, work: Callable[[Database], T]) -> T:
         """Run a job in the writing thread."""
 
-    async def store(self, store: Callable[[sqlite3.Connection], None], size: int) -> None:
-        """Commit a batch of so many bytes, perhaps with others."""
+    async def store(self, plan: Plan[C], content: C, size: int) -> None:
+        """Commit a batch of so many bytes, perhaps with others; see `Writer.store`."""
 
     async def read(self, work: Callable[[aiosqlite.Connection], Awaitable[T]]) -> T:
         """Run queries in one read transaction, which ends before this returns."""

@@ -1,4 +1,4 @@
-"""The layout of the file: schema version 2.
+"""The layout of the file: schema version 3.
 
 Log entries are written as a row for each flush (`head`), and merged later into blocks of about 4,000 entries: a
 header in `blocks`, and in `parts`, under the header's id times 8, four columns and the four stripes of a filter.
@@ -12,7 +12,9 @@ from typing import Final
 from obs_core import LEVELS
 
 APPLICATION_ID: Final = 0x6F627331  # "obs1"
-VERSION: Final = 2
+VERSION: Final = 3
+# Of a new file. A flush dirties some pages, and each goes into the write-ahead log as a whole: small ones cost less.
+PAGE: Final = 1024
 # The id of a chunk is that of its window times this, and its number.
 SPAN: Final = 1 << 20
 
@@ -42,8 +44,11 @@ COMMON: Final = (
         UNIQUE (name, labels))""",
     "CREATE TABLE metadata (name TEXT PRIMARY KEY, record BLOB NOT NULL)",
 )
-SINCE_2: Final = (
-    f"CREATE TABLE head ({_HEADER}, raw INTEGER NOT NULL, checksum INTEGER NOT NULL, data BLOB NOT NULL)",
+# `batches` are those that the row holds: who wrote them, and their numbers (`_writers`).
+_BATCHES: Final = "batches BLOB NOT NULL DEFAULT x''"
+SINCE_1: Final = (
+    f"""CREATE TABLE head ({_HEADER},
+        raw INTEGER NOT NULL, checksum INTEGER NOT NULL, data BLOB NOT NULL, {_BATCHES})""",
     f"CREATE TABLE blocks ({_HEADER})",
     # Few have one, and each second it is asked which: those that may be rewritten.
     "CREATE INDEX blocks_gone ON blocks (id) WHERE gone IS NOT NULL",
@@ -68,7 +73,7 @@ SINCE_2: Final = (
         checksum INTEGER NOT NULL,
         data BLOB NOT NULL)""",
     "CREATE TABLE chunks (id INTEGER PRIMARY KEY, checksum INTEGER NOT NULL, data BLOB NOT NULL)",
-    # Who wrote: the last cursor given, and the numbers of the last batches, so that none is stored twice.
+    # Who wrote what is in `head` no more: the last cursor of it, and the numbers of the last batches.
     """CREATE TABLE writers (
         incarnation TEXT PRIMARY KEY,
         last INTEGER NOT NULL,
@@ -77,6 +82,7 @@ SINCE_2: Final = (
     # Each write asks for the highest, and a row may be of 600 bytes.
     "CREATE INDEX writers_last ON writers (last)",
 )
+SINCE_2: Final = (f"ALTER TABLE head ADD COLUMN {_BATCHES}",)
 
 
 def renew(connection: sqlite3.Connection, known: str) -> None:
@@ -86,7 +92,7 @@ def renew(connection: sqlite3.Connection, known: str) -> None:
 
 def create(connection: sqlite3.Connection, generation: str) -> None:
     """Make the tables, inside a transaction."""
-    for statement in (*COMMON, *SINCE_2):
+    for statement in (*COMMON, *SINCE_1):
         connection.execute(statement)
     connection.execute("INSERT INTO generation VALUES (?)", (generation,))
     connection.execute(f"PRAGMA application_id={APPLICATION_ID}")

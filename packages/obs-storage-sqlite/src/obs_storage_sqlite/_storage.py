@@ -19,10 +19,11 @@ from ._logs import SQLiteLogs
 from ._maintenance import maintain
 from ._metrics import SQLiteMetrics
 from ._verify import Problem, verify
-from ._writer import Store, Writer
+from ._writer import Plan, Writer
 from ._writers import Batches
 
 T = TypeVar("T")
+C = TypeVar("C")
 
 
 class SQLiteStorage:
@@ -87,9 +88,9 @@ class SQLiteStorage:
         """Run a job on the writing connection."""
         return await self._open_writer().run(work)
 
-    async def store(self, store: Store, size: int) -> None:
-        """Run `store` in a write transaction, of its own or with other batches."""
-        await self._open_writer().store(store, size)
+    async def store(self, plan: Plan[C], content: C, size: int) -> None:
+        """Store a batch in a write transaction, of its own or with other batches."""
+        await self._open_writer().store(plan, content, size)
 
     async def read(self, work: Callable[[aiosqlite.Connection], Awaitable[T]]) -> T:
         """Run queries in one read transaction, on a connection that is closed before this returns."""

@@ -7,10 +7,10 @@ import asyncio
 import sqlite3
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from functools import partial
+from itertools import groupby
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
@@ -18,19 +18,28 @@ from typing import Any, Final, TypeVar
 from ._database import Database
 
 T = TypeVar("T")
+C = TypeVar("C")
 Store = Callable[[sqlite3.Connection], None]
+# What is to be done in the transaction for some batches; called outside of it.
+Plan = Callable[[Sequence[C]], Store]
 # Batches that wait together are committed together, up to so many bytes: the write-ahead log stays small.
-_GROUP: Final = 2_000_000
+_GROUP: Final = 8_000_000
 
 
 class _Job:
     """Work on the database, or a batch to be stored, which may be committed along with others."""
 
-    def __init__(self, work: Callable[[Database], Any] | None, store: Store | None, size: int) -> None:
+    def __init__(
+        self, work: Callable[[Database], Any] | None, plan: Plan[Any] | None, content: object, size: int
+    ) -> None:
         self.work = work
-        self.store = store
+        self.plan = plan
+        self.content = content
         self.size = size
-        self.done: Future[Any] = Future()
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.loop = asyncio.get_running_loop()
+        self.answer: asyncio.Future[Any] = self.loop.create_future()
 
 
 class Writer:
@@ -62,16 +71,16 @@ class Writer:
 
     async def run(self, work: Callable[[Database], T]) -> T:
         """Run `work` in the thread. Raises what it raised; cancelled, it is done all the same."""
-        job = _Job(work, None, 0)
+        job = _Job(work, None, None, 0)
         self._put(job)
-        result: T = await asyncio.wrap_future(job.done)
+        result: T = await job.answer
         return result
 
-    async def store(self, store: Store, size: int) -> None:
-        """Run `store` inside a write transaction that holds nothing but batches; return when it is committed."""
-        job = _Job(None, store, size)
+    async def store(self, plan: Plan[C], content: C, size: int) -> None:
+        """Store a batch; return when it is committed. `plan` is given those that are stored together by it."""
+        job = _Job(None, plan, content, size)
         self._put(job)
-        await asyncio.wrap_future(job.done)
+        await job.answer
 
     async def close(self) -> None:
         """Finish what is queued, then close the file."""
@@ -108,7 +117,8 @@ class Writer:
             self._close(database)
             return False
         if job.work is not None:
-            _finish(job, partial(job.work, database))
+            _run(job, job.work, database)
+            _tell([job])
         else:
             self._store_group(database, self._gather(job))
         return True
@@ -131,7 +141,7 @@ class Writer:
                 job = self._jobs.get_nowait()
             except Empty:
                 break
-            if job is None or job.store is None:
+            if job is None or job.plan is None:
                 self._next.append(job)
                 break
             group.append(job)
@@ -139,36 +149,50 @@ class Writer:
         return group
 
     def _store_group(self, database: Database, group: list[_Job]) -> None:
-        if len(group) == 1:
-            _finish(group[0], lambda: database.transaction(_all(group)))
-            return
         try:
-            database.transaction(_all(group))
-        except Exception:  # one of them may be at fault: each gets an answer of its own
-            for job in group:
-                self._store_group(database, [job])
-        else:
-            for job in group:
-                _finish(job, lambda: None)
+            database.transaction(_planned(group))
+        except Exception as error:
+            if len(group) > 1:  # one of them may be at fault: each gets an answer of its own
+                for job in group:
+                    self._store_group(database, [job])
+                return
+            group[0].error = error
+        _tell(group)
 
 
-def _all(group: list[_Job]) -> Store:
+def _planned(group: Sequence[_Job]) -> Store:
+    """Those of one plan, as far as they stand one behind another, are planned together."""
+    stores = [
+        plan([job.content for job in jobs]) for plan, jobs in groupby(group, lambda job: job.plan) if plan
+    ]
+
     def store(connection: sqlite3.Connection) -> None:
-        for job in group:
-            if job.store is not None:
-                job.store(connection)
+        for one in stores:
+            one(connection)
 
     return store
 
 
-def _finish(job: _Job, work: Callable[[], Any]) -> None:
-    """Do it whether or not somebody still waits, and answer where somebody does."""
-    waited_for = job.done.set_running_or_notify_cancel()
+def _run(job: _Job, work: Callable[[Database], Any], database: Database) -> None:
+    """Do it, whether or not somebody still waits."""
     try:
-        result = work()
+        job.result = work(database)
     except BaseException as error:  # given to whoever asked
-        if waited_for:
-            job.done.set_exception(error)
-    else:
-        if waited_for:
-            job.done.set_result(result)
+        job.error = error
+
+
+def _tell(jobs: Sequence[_Job]) -> None:
+    """Answer, waking each event loop once."""
+    for loop, some in groupby(jobs, lambda job: job.loop):
+        with suppress(RuntimeError):  # it ended meanwhile, and so did who waited
+            loop.call_soon_threadsafe(_answer, list(some))
+
+
+def _answer(jobs: Sequence[_Job]) -> None:
+    for job in jobs:
+        if job.answer.done():  # given up
+            continue
+        if job.error is None:
+            job.answer.set_result(job.result)
+        else:
+            job.answer.set_exception(job.error)
