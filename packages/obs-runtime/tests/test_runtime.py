@@ -190,10 +190,22 @@ def test_two_runtimes_that_run_at_once_on_one_registry_are_an_error():
         second.start()
 
 
-@pytest.mark.parametrize("option", ["flush_interval", "history_interval"])
-def test_an_interval_of_nothing_is_refused(option):
+WRONG = [
+    ("storage", "obs.db"),
+    ("storage", MemoryStorage),
+    ("registry", "shop"),
+    ("log_retention", 7),
+    ("metrics_retention", None),
+    ("flush_interval", 0),
+    ("history_interval", "15"),
+    ("log_level", "LOUD"),
+]
+
+
+@pytest.mark.parametrize(("option", "value"), WRONG)
+def test_what_is_not_what_it_should_be_is_told_at_once(option, value):
     with pytest.raises(ConfigurationError, match=option):
-        EmbeddedRuntime(MemoryStorage(), **{option: 0})
+        EmbeddedRuntime(**{"storage": MemoryStorage(), option: value})
 
 
 def test_flush_without_a_start_says_so():
@@ -286,7 +298,7 @@ def test_retention_holds_the_storage_to_its_policy():
             shop.debug(f"d{number}")
             shop.info(f"i{number}")
         runtime.flush()
-        runtime._work._steps.retention._next = 0.0
+        runtime._work._retention._next = 0.0
         kept = ["d3", "d4", "d5", "i5", "d6", "i6", "d7", "i7", "d8", "i8", "d9", "i9"]
         assert eventually(lambda: messages(storage) == kept)
 
@@ -496,7 +508,7 @@ def test_drops_are_not_moved_from_one_reason_to_another(capfd):
     for number in range(3):
         runtime.logger("shop").info(str(number))
     before = exposed(runtime)['obs_log_entries_dropped_total{reason="queue_full"}']
-    runtime._status.degraded.set(1)
+    runtime._status.failing = True
     runtime.logger("shop").info("more")
     after = exposed(runtime)
     assert before == after['obs_log_entries_dropped_total{reason="queue_full"}'] == 2

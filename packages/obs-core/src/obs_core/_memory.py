@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar
 
 import msgspec
 
-from ._errors import StorageClosedError
+from ._errors import CursorExpiredError, StorageClosedError
 from ._ports import Storage
 from ._queries import LogQuery, MetricQuery, matches_log, matches_metric
 from ._records import LogEntry, MetricMetadata, MetricSample, MetricSeries, StoredLog
@@ -100,11 +100,14 @@ class _Logs:
     def __init__(self, max_entries: int) -> None:
         self.table = _Table(check_entries, max_entries)
         self.generation = urandom(8).hex()
+        self.is_gone = False
 
     async def write(self, entries: Sequence[LogEntry]) -> None:
         self.table.append(entries)
 
     async def read(self, query: LogQuery) -> AsyncIterator[StoredLog]:
+        if self.is_gone:
+            raise CursorExpiredError
         self.table.check()
         place = parse_cursor(query.after, self.generation) if query.after else None
         rows = self.table.rows()
@@ -142,14 +145,14 @@ class _Logs:
 class _Metrics:
     def __init__(self, max_samples: int) -> None:
         self.table = _Table(check_samples, max_samples)
-        self._metadata: dict[str, MetricMetadata] = {}
+        self.known: dict[str, MetricMetadata] = {}
 
     async def write(self, samples: Sequence[MetricSample], metadata: Sequence[MetricMetadata] = ()) -> None:
         check_metadata(metadata)
         _check_encoding(metadata)
         self.table.append(samples)
         for one in metadata:
-            self._metadata[one.name] = one
+            self.known[one.name] = one
 
     async def read(self, query: MetricQuery) -> AsyncIterator[MetricSample]:
         found = 0
@@ -177,7 +180,7 @@ class _Metrics:
 
     async def metadata(self) -> Sequence[MetricMetadata]:
         self.table.check()
-        return [self._metadata[name] for name in sorted(self._metadata)]
+        return [self.known[name] for name in sorted(self.known)]
 
     async def delete_before(self, timestamp: float) -> int:
         return self.table.delete(lambda sample: sample.timestamp < timestamp)
@@ -236,6 +239,17 @@ class MemoryStorage:
 
     async def size(self) -> int:
         return await self._logs.size() + await self._metrics.size()
+
+    def hand_over(self) -> tuple[list[LogEntry], list[MetricSample], list[MetricMetadata]]:
+        """Give all it holds away, the oldest first, and be empty and closed.
+
+        Who reads on, as a stream that follows does, is told that its cursor expired.
+        """
+        logs, metrics = self._logs, self._metrics
+        logs.is_gone = True
+        self._begin()
+        entries = [entry for _, entry in logs.table.rows()]
+        return entries, [sample for _, sample in metrics.table.rows()], list(metrics.known.values())
 
 
 def _of_level(level: str | None) -> Callable[[LogEntry], bool]:

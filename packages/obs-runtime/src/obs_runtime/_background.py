@@ -32,8 +32,12 @@ _PATIENCE: Final = 0.5
 class Work(Protocol):
     """What is done; nothing of it raises."""
 
-    async def write(self, *, urgent: bool, enough: Callable[[], bool]) -> bool:
-        """Store what is queued, until `enough` is true; False where something is left."""
+    @property
+    def is_opening(self) -> bool:
+        """Whether the storage is about to open, which may take for ever."""
+
+    async def write(self, *, asked: bool, enough: Callable[[], bool]) -> bool:
+        """Store what is queued, until `enough` is true; False where something is left. `asked`: try in any case."""
 
     async def keep(self) -> None:
         """History and retention, where this worker does them for the service."""
@@ -166,26 +170,23 @@ class Background:
         await self._work.close()
 
     async def _write(self, woken: asyncio.Event) -> None:
-        urgent = False
         while True:
             overdue = monotonic() - self._bell.written > self._interval
             if not self._pausing or overdue or self._bell.waited_for:
-                await self._pass(urgent=urgent)
+                await self._pass()
             if self._leave():
                 return
-            urgent = await self._wait(woken)
+            await self._wait(woken)
             if self._hurried and monotonic() > self._until:
                 self._hurried = False
                 self._work.go_on()
             if self._hurried:
                 self._work.begin_to_stop()
 
-    async def _pass(self, *, urgent: bool) -> None:
+    async def _pass(self) -> None:
         self._since = monotonic()
         answers = self._bell.asked()
-        writing = asyncio.ensure_future(
-            self._work.write(urgent=urgent or bool(answers), enough=lambda: self._pausing)
-        )
+        writing = asyncio.ensure_future(self._work.write(asked=bool(answers), enough=lambda: self._pausing))
         if answers:
             # Who asks is at the end, perhaps: a storage that hangs must not keep the counts from the board.
             await asyncio.wait([writing], timeout=_PATIENCE)
@@ -195,18 +196,17 @@ class Background:
         for answer in answers:
             answer.put(done)
 
-    async def _wait(self, woken: asyncio.Event) -> bool:
-        """Sleep until the next pass; whether somebody woke us."""
+    async def _wait(self, woken: asyncio.Event) -> None:
+        """Sleep until the next pass, or until somebody wakes us."""
         interval = min(_HURRY, self._interval) if self._hurried else self._interval
         try:
             await asyncio.wait_for(woken.wait(), interval)
         except TimeoutError:
-            return False
+            return
         if not (self._ending or self._hurried or self._bell.waited_for):
             await asyncio.sleep(_GATHER)
         self._bell.heard()
         woken.clear()
-        return True
 
     async def _look_round(self) -> None:
         while True:
@@ -220,14 +220,16 @@ class Background:
                 await asyncio.wait_for(ended.wait(), _SECOND)
 
     async def _finish(self) -> None:
+        self._work.publish()
         if not self._pausing:
             answers = self._bell.asked()
-            done = await self._work.write(urgent=True, enough=lambda: False)
+            done = await self._work.write(asked=True, enough=lambda: False)
             for answer in answers:
                 answer.put(done)
         self._work.publish()
 
     def _leave(self) -> bool:
         with self._lock:
-            self._left = self._ending
+            # For a fork only with a storage that is open or closed: one that opens for ever would keep the next one.
+            self._left = self._ending and not (self._pausing and self._work.is_opening)
             return self._left

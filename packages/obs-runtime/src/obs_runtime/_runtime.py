@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
-from obs_core import ConfigurationError, LogHandler, MetricFamily, Registry, RetentionPolicy, Runtime, Storage
+from obs_core import LogHandler, MetricFamily, Registry, RetentionPolicy, Runtime, Storage, StorageError
 from obs_core.logger import Logger
 from obs_core.retention import DEFAULT_LOG_RETENTION, DEFAULT_METRICS_RETENTION
 
@@ -17,14 +17,16 @@ from . import _exits, _forks, _running
 from ._background import Background
 from ._bell import Answer, Bell
 from ._metrics import Metrics, workers_of
-from ._retention import Retention
+from ._options import Options, checked_registry, checked_storage
+from ._standby import Standby
 from ._status import Status
-from ._steps import Flush, FlushFailedError, History, Maintenance, Steps
+from ._steps import FlushFailedError
 from ._work import RuntimeWork
 
 _STOP: Final = 2.0
 _LAST: Final = 1.8
 _FORK: Final = 0.05
+_OPENING: Final = 10.0
 _SERIES: Final = 1.0
 
 
@@ -36,6 +38,7 @@ class EmbeddedRuntime:
     a label of that name. `redact` are the names of attributes whose values never leave the process, in place of those
     of `obs_core.SECRET_NAMES`. `start()` and `stop()` are idempotent and thread-safe; `with` and `async with` do both.
     Failures of the storage never reach the host: they are counted, said once a minute on stderr, and tried again.
+    While it cannot be opened, memory stands in for it; with `strict`, `start()` raises instead.
     """
 
     _background: Background | None = None
@@ -57,36 +60,21 @@ class EmbeddedRuntime:
         redact: Iterable[str] | None = None,
         process_metrics: bool = True,
         signals: bool = True,
+        strict: bool = False,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        if not flush_interval > 0 or not history_interval > 0:
-            raise ConfigurationError("flush_interval and history_interval must be above 0 seconds")
-        self.registry = Registry() if registry is None else registry
-        self.storage = storage
+        self._options = Options(
+            log_retention, metrics_retention, flush_interval, history_interval, log_level, clock, monotonic
+        )
+        self.registry = checked_registry(registry)
         self.handler = LogHandler(redact=redact)
         self.signals = signals
-        self._interval = flush_interval
         self._status = Status(self.handler, monotonic, process_metrics=process_metrics)
-        self._metrics = Metrics(
-            self.registry, self._status, workers_of(storage.path, service, board, self._status.conflict)
-        )
-        self._work = RuntimeWork(
-            storage,
-            self.handler,
-            self._metrics,
-            self._status,
-            Steps(
-                Flush(storage, self.handler, self._status),
-                # Not the runtime's own method: the thread must not keep a runtime that nobody has any more.
-                History(storage, self._metrics.collect, history_interval),
-                Retention(storage, log_retention, metrics_retention, self._status),
-                Maintenance(storage),
-            ),
-            log_level,
-            clock,
-            monotonic,
-        )
+        self.storage = Standby(checked_storage(storage), self.handler, self._status, strict=strict)
+        workers = workers_of(storage.path, service, board, self._status.conflict)
+        self._metrics = Metrics(self.registry, self._status, workers)
+        self._work = RuntimeWork(self._options, self.storage, self.handler, self._metrics, self._status)
         self._become_new()
         _forks.watch(self)
         _exits.watch(self)
@@ -100,7 +88,8 @@ class EmbeddedRuntime:
     def start(self) -> None:
         """Begin to capture and to write.
 
-        Raises `ConfigurationError` where another runtime of this process runs on this registry or this file.
+        Raises `ConfigurationError` where another runtime of this process runs on this registry or this file; with
+        `strict=True` also what opening the storage raised.
         """
         background = self._background
         if background is not None and background.alive and not _exits.due():
@@ -118,6 +107,8 @@ class EmbeddedRuntime:
             self._work.stopping.again()
             self._begin()
             self._work.capture()
+            if self.storage.strict:
+                self._insist()
 
     def stop(self) -> None:
         """Write what is queued, close the storage, end the background; takes at most 2 s."""
@@ -224,8 +215,17 @@ class EmbeddedRuntime:
             # Closed first, or the background puts it back.
             self.handler.closed = True
             self._work.release()
-            background.stop(timeout)
+            if not background.stop(timeout):
+                # What it counted since the last second is shown even though the storage hangs.
+                self._work.publish()
             _running.leave(self)
+
+    def _insist(self) -> None:
+        """Do not run without the storage."""
+        _exits.wait_for(self.ask(), _OPENING)
+        if not self.storage.is_open:
+            self._stop(_STOP)
+            raise self.storage.error or StorageError(f"{self.storage!r} did not open in {_OPENING:g} s")
 
     def _become_new(self) -> None:
         """In a forked child a lock may be held by a thread that is not there."""
@@ -237,7 +237,9 @@ class EmbeddedRuntime:
 
     def _begin(self, *, settle: bool = False) -> None:
         """Start a background, behind the one before where that still has something to finish."""
-        background = Background(self._work, self._bell, self._interval, after=self._last, settle=settle)
+        background = Background(
+            self._work, self._bell, self._options.flush_interval, after=self._last, settle=settle
+        )
         background.start()
         self._background = self._last = background
 

@@ -4,15 +4,21 @@ import sys
 import threading
 import time
 from collections import Counter as Counts
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
 
 from obs_core import Counter, LogHandler, MetricFamily, MetricMetadata, Registry
 from obs_core.encoders import series_key
 from obs_core.process import process_metrics as declare_process_metrics
 
-_MINUTE = 60.0
-_ENTRIES = MetricMetadata("obs_log_entries", "counter", "Log entries taken over.")
-_DROPPED = MetricMetadata("obs_log_entries_dropped", "counter", "Log entries that were dropped, by reason.")
+_MINUTE: Final = 60.0
+# Who waits longer for the storage takes it for one that hangs.
+PATIENCE: Final = 5.0
+_ENTRIES: Final = MetricMetadata("obs_log_entries", "counter", "Log entries taken over.")
+_DROPPED: Final = MetricMetadata(
+    "obs_log_entries_dropped", "counter", "Log entries that were dropped, by reason."
+)
 
 
 class Status:
@@ -46,9 +52,11 @@ class Status:
             "Bytes that retention holds the storage to; 0 without a bound.",
             aggregate="max",
         )
-        self.degraded = self.registry.gauge(
+        degraded = self.registry.gauge(
             "obs_storage_degraded", "1 while nothing can be stored: history is not written.", aggregate="max"
         )
+        # Asked by whoever collects: the thread that writes may be the one that hangs.
+        degraded.set_function(lambda: float(self.degraded))
         self._conflicts = self.registry.counter(
             "obs_metric_conflicts_total",
             "Workers whose metric is of another kind than the newest worker's, and left out.",
@@ -62,7 +70,26 @@ class Status:
         )
 
         self.refused = Counter()
+        self.forgotten = Counter()
+        self.in_memory = self.failing = False
+        self._waiting_since: float | None = None
         self._start_counting()
+
+    @property
+    def degraded(self) -> bool:
+        """Whether nothing is written to the storage: memory stands in, the last write failed, or one hangs."""
+        since = self._waiting_since
+        hangs = since is not None and self._monotonic() - since > PATIENCE
+        return self.in_memory or self.failing or hangs
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Around what the storage is asked to do."""
+        self._waiting_since = self._monotonic()
+        try:
+            yield
+        finally:
+            self._waiting_since = None
 
     def collect(self) -> list[MetricFamily]:
         """All of them, with the counts that the handler keeps by itself."""
@@ -78,12 +105,12 @@ class Status:
     def degrade(self) -> None:
         """Nothing can be stored from now on: what the queue has no room for meanwhile is the storage's."""
         self._dropped()
-        self.degraded.set(1)
+        self.failing = True
 
     def recover(self) -> None:
         """It can be stored again."""
         self._dropped()
-        self.degraded.set(0)
+        self.failing = False
 
     def attribute_drops(self) -> None:
         """Say of what the queue had no room for since the last call why that was."""
@@ -93,6 +120,9 @@ class Status:
         """Count from zero: what was counted is the parent's."""
         self.registry.reset()
         self.refused.reset()
+        self.forgotten.reset()
+        self.in_memory = self.failing = False
+        self._waiting_since = None
         self._start_counting()
 
     def _start_counting(self) -> None:
@@ -104,29 +134,37 @@ class Status:
         with self._lock:
             counts = self._handler.queue.dropped()
             full = counts["queue_full"]
-            if self.degraded.values()[0]:
+            if self.degraded:
                 self._by_storage += full - self._seen
             self._seen = full
             counts["queue_full"] -= self._by_storage
-        return {**counts, "storage": self._by_storage, "refused": self.refused.values()[0]}
+        storage = self._by_storage + self.forgotten.values()[0]
+        return {**counts, "storage": storage, "refused": self.refused.values()[0]}
 
     def conflict(self, metric: str) -> None:
         """A worker has this metric as another kind."""
         self._conflicts.labels(metric).inc()
 
-    def report(self, step: str, error: BaseException) -> None:
-        """Count a failure; one line a minute, which also names what else failed since the one before. Never raises."""
+    def report(self, step: str, error: BaseException, hint: str = "", *, again: bool = False) -> None:
+        """Count a failure; one line a minute, which also names what else failed since the one before. Never raises.
+
+        What was said `again` is only counted.
+        """
         self._errors.labels(step).inc()
         now = self._monotonic()
-        if now - self._said < _MINUTE:
+        if again or now - self._said < _MINUTE:
             self._unsaid[step] += 1
             return
         unsaid, self._unsaid = self._unsaid, Counts()
         self._said = now
         more = ", ".join(f"{name} {count} times" for name, count in unsaid.items())
-        try:
-            sys.stderr.write(
-                f"obs: {step}: {error}{f' (since the last line also: {more})' if more else ''}\n"
-            )
-        except Exception:  # stderr may be closed, None under pythonw, or the host's: the count stays
-            return
+        also = f" (since the last line also: {more})" if more else ""
+        say(f"{step}: {error}{hint and '; '}{hint}{also}")
+
+
+def say(line: str) -> None:
+    """A line to stderr. Never raises."""
+    try:
+        sys.stderr.write(f"obs: {line}\n")
+    except Exception:  # stderr may be closed, None under pythonw, or the host's
+        return

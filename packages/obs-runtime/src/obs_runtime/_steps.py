@@ -1,17 +1,28 @@
 """What the background does: each pass is a plain `tick`, apart from the thread that calls it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from time import perf_counter
 
-from obs_core import LogEntry, LogHandler, Maintained, MetricFamily, MetricSample, ObsError, Storage
+from obs_core import (
+    LogEntry,
+    LogHandler,
+    Maintained,
+    MetricFamily,
+    MetricMetadata,
+    MetricSample,
+    ObsError,
+    Storage,
+)
 from obs_core.encoders import parse_series_key
 
-from ._retention import Retention
+from ._backoff import BackOff
+from ._standby import Standby
 from ._status import Status
 
 BATCH = 1000
 BATCH_BYTES = 8_000_000
+# Samples that are written at once.
+_PORTION = 10_000
 # Writing goes on within 5 s of the moment from which it can.
 _BACK_OFF = (1.0, 2.0, 3.0)
 
@@ -19,32 +30,23 @@ _BACK_OFF = (1.0, 2.0, 3.0)
 class Flush:
     """Writes what is queued. A batch that could not be written is kept, and tried again with back-off."""
 
-    def __init__(self, storage: Storage, handler: LogHandler, status: Status) -> None:
-        self._storage = storage
+    def __init__(self, standby: Standby, handler: LogHandler, status: Status) -> None:
+        self._standby = standby
         self._handler = handler
         self._status = status
         # A storage knows a batch that it was given before by the object, and does not store it twice.
         self._kept: list[list[LogEntry]] = []
-        self._failures = 0
-        self._not_before = 0.0
-
-    def backs_off(self, now: float) -> bool:
-        """Whether it is too early to try again; `now` is monotonic."""
-        return now < self._not_before
-
-    def failed(self, now: float) -> None:
-        """Wait longer each time."""
-        self._not_before = now + _BACK_OFF[min(self._failures, len(_BACK_OFF) - 1)]
-        self._failures += 1
+        self._back_off = BackOff(*_BACK_OFF)
 
     async def tick(
-        self, now: float, *, urgent: bool = False, enough: Callable[[], bool] = lambda: False
+        self, now: float, *, asked: bool = False, enough: Callable[[], bool] = lambda: False
     ) -> bool:
         """Write until the queue is empty or it is `enough`; False where something is left. `now` is monotonic."""
-        if self.backs_off(now) and not urgent:
+        if self._back_off.is_early(now) and not asked:
             return False
         # What comes meanwhile is for the next pass: else there may be no end.
         left = max(self._handler.queue.entries, 0)
+        await self._standby.make_room(left, self._handler.queue.size)
         while self._kept or left > 0:
             begun = perf_counter()
             try:
@@ -58,33 +60,37 @@ class Flush:
             except Exception as error:  # a failing step never kills the loop
                 self._status.report("write logs", error)
                 self._status.degrade()
-                self.failed(now)
+                self._back_off.failed(now)
                 return False
-            self._failures, self._not_before = 0, 0.0
+            self._back_off.succeeded()
             self._status.flushes.observe(perf_counter() - begun)
             self._status.recover()
             if enough():
                 break
         return not self._kept and left <= 0
 
+    def write_first(self, entries: Sequence[LogEntry]) -> None:
+        """Write these, which came before all that is queued."""
+        self._kept = [list(entries[at : at + BATCH]) for at in range(0, len(entries), BATCH)] + self._kept
+
     def forget(self) -> None:
         """As a forked child does: its parent writes the batch."""
         self._kept = []
-        self._failures, self._not_before = 0, 0.0
+        self._back_off.succeeded()
 
     async def _write(self) -> None:
-        while self._kept:
-            batch = self._kept[0]
-            try:
-                await self._storage.logs.write(batch)
-            except (TypeError, ValueError, OverflowError) as error:
-                # Not the storage but an entry is at fault: the others must not be lost with it, nor wait for ever.
-                if len(batch) > 1:
-                    self._kept = [[entry] for entry in batch]
-                    continue
-                self._status.refused.inc()
-                self._status.report("write logs", error)
-            self._kept = self._kept[1:]
+        batch, *others = self._kept
+        try:
+            with self._status.waiting():
+                await self._standby.logs.write(batch)
+        except (TypeError, ValueError, OverflowError) as error:
+            # Not the storage but an entry is at fault: the others must not be lost with it, nor wait for ever.
+            if len(batch) > 1:
+                self._kept = [[entry] for entry in batch] + others
+                return
+            self._status.refused.inc()
+            self._status.report("write logs", error)
+        self._kept = others
 
     def _drain(self, limit: int) -> list[LogEntry]:
         before = self._handler.queue.entries
@@ -105,9 +111,9 @@ class History:
     """Writes the value of every series, each `interval` seconds."""
 
     def __init__(
-        self, storage: Storage, collect: Callable[[], Sequence[MetricFamily]], interval: float
+        self, standby: Standby, collect: Callable[[], Sequence[MetricFamily]], interval: float
     ) -> None:
-        self._storage = storage
+        self._standby = standby
         self._collect = collect
         self._interval = interval
         self._next = 0.0
@@ -124,7 +130,12 @@ class History:
             for key, value in zip(family.keys, family.values, strict=True)
             for name, labels in (parse_series_key(key),)
         ]
-        await self._storage.metrics.write(samples, [family.metadata for family in families])
+        await self._standby.metrics.write(samples, [family.metadata for family in families])
+
+    async def write_first(self, samples: Sequence[MetricSample], metadata: Sequence[MetricMetadata]) -> None:
+        """Write these, which came before."""
+        for at in range(0, len(samples), _PORTION):
+            await self._standby.metrics.write(samples[at : at + _PORTION], metadata)
 
 
 class Maintenance:
@@ -141,16 +152,6 @@ class Maintenance:
         begun = perf_counter()
         while await self._storage.maintain() and perf_counter() - begun < self._budget:
             pass
-
-
-@dataclass(frozen=True, slots=True)
-class Steps:
-    """All of them."""
-
-    flush: Flush
-    history: History
-    retention: Retention
-    maintenance: Maintenance
 
 
 class FlushFailedError(ObsError):

@@ -1,12 +1,11 @@
 """What the background does, apart from the thread and its waiting; nothing of it raises."""
 
 import logging
-import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
-from obs_core import LogHandler, Storage
+from obs_core import LogHandler
 from obs_core.servers import release_servers
 
 from ._background import Work
@@ -15,60 +14,65 @@ from ._board.board import Board
 from ._board.run import own_run
 from ._console import put_on, take_off
 from ._metrics import Metrics
-from ._status import Status
-from ._steps import Steps
+from ._options import Options
+from ._retention import Retention
+from ._standby import Standby
+from ._status import Status, say
+from ._steps import Flush, History, Maintenance
 from ._stopping import Stopping
 
 _BUSY: Final = 0.5
+
+
+class Step(Protocol):
+    async def tick(self, now: float, wall: float) -> None: ...
 
 
 class RuntimeWork:
     """One runtime's work: the storage's, the board's, and what keeps it in its place in the host."""
 
     def __init__(
-        self,
-        storage: Storage,
-        handler: LogHandler,
-        metrics: Metrics,
-        status: Status,
-        steps: Steps,
-        log_level: str,
-        clock: Callable[[], float],
-        monotonic: Callable[[], float],
+        self, options: Options, standby: Standby, handler: LogHandler, metrics: Metrics, status: Status
     ) -> None:
         self.stopping = Stopping(status.report)
-        self._storage = storage
+        self._options = options
+        self._standby = standby
         self._handler = handler
         self._metrics = metrics
         self._status = status
-        self._steps = steps
-        self._log_level = log_level
-        self._clock, self._monotonic = clock, monotonic
-        self._opened = False
+        # Not the runtime's own method: the thread must not keep a runtime that nobody has any more.
+        self._history = History(standby, metrics.collect, options.history_interval)
+        self._flush = Flush(standby, handler, status)
+        self._retention = Retention(standby.given, options.log_retention, options.metrics_retention, status)
+        self._maintenance = Maintenance(standby.given)
         self._said = False
 
-    async def write(self, *, urgent: bool, enough: Callable[[], bool]) -> bool:
-        """One pass over the queue. What could not be opened is tried again."""
+    @property
+    def is_opening(self) -> bool:
+        """Whether the storage is about to open, which may take for ever."""
+        return self._standby.is_opening
+
+    async def write(self, *, asked: bool, enough: Callable[[], bool]) -> bool:
+        """One pass over the queue, into memory where the storage does not open."""
         try:
-            now = self._monotonic()
-            if not self._opened and not await self._open(now, urgent=urgent):
+            now = self._options.monotonic()
+            if not self._standby.is_open and not await self._open(now, asked=asked):
                 return False
-            return await self._steps.flush.tick(now, urgent=urgent, enough=enough)
+            done = await self._flush.tick(now, asked=asked, enough=enough)
         except Exception as error:  # what nobody thought of never kills the loop
             self._status.report("write logs", error)
             return False
+        return done and self._standby.is_open
 
     async def keep(self) -> None:
         """One pass of what one worker does for all, if it is this one."""
-        if not self._opened or not self._holds_lease():
+        if not (self._standby.is_open or self._standby.in_memory) or not self._holds_lease():
             return
-        now, wall = self._monotonic(), self._clock()
-        steps = self._steps
-        for name, step in (
-            ("history", steps.history),
-            ("retention", steps.retention),
-            ("maintenance", steps.maintenance),
-        ):
+        now, wall = self._options.monotonic(), self._options.clock()
+        steps: list[tuple[str, Step]] = [("history", self._history)]
+        if self._standby.is_open:
+            steps += [("retention", self._retention), ("maintenance", self._maintenance)]
+        for name, step in steps:
             try:
                 await step.tick(now, wall)
             except Exception as error:  # a failing step never kills the loop
@@ -78,12 +82,10 @@ class RuntimeWork:
     async def close(self) -> None:
         """Close the storage, and let another worker keep it."""
         self._let_go()
-        if self._opened:
-            self._opened = False
-            try:
-                await self._storage.__aexit__(None, None, None)
-            except Exception as error:  # the host stops in any case
-                self._status.report("close the storage", error)
+        try:
+            await self._standby.close()
+        except Exception as error:  # the host stops in any case
+            self._status.report("close the storage", error)
 
     def publish(self) -> None:
         """Show this worker's values, unless the host stands still inside a publication of its own."""
@@ -109,8 +111,8 @@ class RuntimeWork:
     def _say_if_alone(self) -> None:
         """One line, where a server has workers that do not know of each other."""
         if not self._said and isinstance(self._metrics.workers, Alone) and own_run() is not None:
-            sys.stderr.write(
-                "obs: metrics are those of this process alone: for all workers, give EmbeddedRuntime a board= folder\n"
+            say(
+                "metrics are those of this process alone: for all workers, give EmbeddedRuntime a board= folder"
             )
         self._said = True
 
@@ -120,7 +122,7 @@ class RuntimeWork:
         if self._handler.closed or self._handler in root.handlers:
             return
         if root.level == logging.WARNING and not root.handlers:
-            root.setLevel(self._log_level)
+            root.setLevel(self._options.log_level)
         put_on(root, self._handler)
 
     def release(self) -> None:
@@ -140,23 +142,22 @@ class RuntimeWork:
 
     def after_fork_in_child(self) -> None:
         """What is open is the parent's, and so are the streams."""
-        self._opened = False
+        self._standby.after_fork_in_child()
         self.stopping.forget()
-        self._steps.flush.forget()
+        self._flush.forget()
 
-    async def _open(self, now: float, *, urgent: bool) -> bool:
-        if self._steps.flush.backs_off(now) and not urgent:
-            return False
-        try:
-            await self._storage.__aenter__()
-        except Exception as error:  # the host starts in any case
-            self._steps.flush.failed(now)
-            self._status.degraded.set(1)
-            self._status.report("open the storage", error)
-            return False
-        self._opened = True
-        self._status.degraded.set(0)
-        return True
+    async def _open(self, now: float, *, asked: bool) -> bool:
+        """Whether there is something to write to. What memory held is written first when the storage opens."""
+        held = await self._standby.open(now, asked=asked)
+        if held is not None:
+            entries, samples, metadata = held
+            self._flush.write_first(entries)
+            say(f"{self._standby!r} is open: {len(entries)} entries of memory go into it")
+            try:
+                await self._history.write_first(samples, metadata)
+            except Exception as error:  # a gap in the history of metrics; logs are tried again
+                self._status.report("history", error)
+        return self._standby.is_open or self._standby.in_memory
 
     def _holds_lease(self) -> bool:
         workers = self._metrics.workers
