@@ -18,7 +18,7 @@ from obs_core import (
 )
 
 from ._backoff import BackOff
-from ._status import PATIENCE, Status
+from ._status import PATIENCE, Status, say
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -138,12 +138,16 @@ class Standby:
         await self.given.__aenter__()
 
     async def _stand_in(self, error: BaseException) -> None:
+        known, self.error = self.error, error
+        if self.in_memory and str(error) != str(known):
+            self._status.report(OPENING, error)
+            return
+        self._status.count(OPENING)
         if not self.in_memory:
             await self._memory.__aenter__()
             self.now, self.in_memory, self._status.in_memory = self._memory, True, True
-        again, self.error = str(error) == str(self.error), error
-        hint = "" if self.strict else "logs are kept in memory until then"
-        self._status.report(OPENING, error, hint, again=again)
+            # In any case, whatever else was said within the last minute.
+            say(f"{OPENING}: {error}" + ("" if self.strict else "; logs are kept in memory until then"))
 
     def _opened(self) -> Kept | None:
         was_in_memory, self.in_memory = self.in_memory, False

@@ -145,21 +145,22 @@ class Status:
         """A worker has this metric as another kind."""
         self._conflicts.labels(metric).inc()
 
-    def report(self, step: str, error: BaseException, hint: str = "", *, again: bool = False) -> None:
-        """Count a failure; one line a minute, which also names what else failed since the one before. Never raises.
-
-        What was said `again` is only counted.
-        """
+    def count(self, step: str) -> None:
+        """Count a failure that was said already."""
         self._errors.labels(step).inc()
+
+    def report(self, step: str, error: BaseException) -> None:
+        """Count a failure; one line a minute, which also names what else failed since the one before. Never raises."""
+        self.count(step)
         now = self._monotonic()
-        if again or now - self._said < _MINUTE:
+        if now - self._said < _MINUTE:
             self._unsaid[step] += 1
             return
         unsaid, self._unsaid = self._unsaid, Counts()
         self._said = now
         more = ", ".join(f"{name} {count} times" for name, count in unsaid.items())
         also = f" (since the last line also: {more})" if more else ""
-        say(f"{step}: {error}{hint and '; '}{hint}{also}")
+        say(f"{step}: {error}{also}")
 
 
 def say(line: str) -> None:
