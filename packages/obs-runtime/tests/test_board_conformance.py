@@ -44,7 +44,7 @@ SABOTAGED = """
 import pytest
 from msgspec.structs import replace
 from obs_core.testing import WorkersConformance
-from obs_runtime._board import board, fold, merge, model, retired, slots
+from obs_runtime._board import board, bounds, fold, merge, model, retired, slots
 {change}
 import importlib.util, pathlib
 spec = importlib.util.spec_from_file_location("conformance", {path!r})
@@ -56,7 +56,7 @@ class TestBroken(WorkersConformance):
 """
 SABOTAGES = {
     "the dead are forgotten": (
-        "retired.Retired._fold_column = lambda self, column, worker: True",
+        "retired.Retired._fold_column = lambda *given: True",
         ["dead_worker_leaves", "never_fall"],
     ),
     "a folded file is counted again": (
@@ -65,6 +65,13 @@ fold_column = retired.Retired._fold_column
 retired.Retired._fold_column = lambda *given: fold_column(*given) and fold_column(*given)
 """,
         ["dead_worker_leaves", "never_fall"],
+    ),
+    "what the living show too is moved": (
+        """
+moved = bounds.moved
+bounds.moved = lambda column, known, worker, shown: moved(column, known, worker, lambda _: ())
+""",
+        ["shared_with_the_living"],
     ),
     "gauges of the dead stay": (
         "retired.LASTING = merge.LASTING = ('counter', 'histogram', 'gauge')",

@@ -74,6 +74,11 @@ SERVERS = {
         *(*GUNICORN, "127.0.0.1:PORT", "-w", "2"),
         *("-k", "uvicorn_worker.UvicornWorker", "application:asgi"),
     ],
+    # The application, and the runtime with it, is made in the master; it starts in the worker's main thread.
+    "gunicorn uvicorn, preload": [
+        *(*GUNICORN, "127.0.0.1:PORT", "-w", "2", "--preload"),
+        *("-k", "uvicorn_worker.UvicornWorker", "application:asgi"),
+    ],
 }
 # SIGQUIT of gunicorn's uvicorn workers is left out: they stay for ever, with us and without.
 SIGNALS = [

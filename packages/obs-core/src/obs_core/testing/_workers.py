@@ -186,6 +186,21 @@ class WorkersConformance:
         (family,) = [family for family in first.collect() if family.metadata.name == "d"]
         assert family.exemplars == {0: Exemplar({"trace_id": "20.0"}, 0.5, 20.0)}
 
+    def test_series_that_are_shared_with_the_living_keep_what_the_dead_counted(
+        self, board: BoardUnderTest
+    ) -> None:
+        workers = [board.join() for _ in range(3)]
+        for number, worker in enumerate(workers):
+            keys = [f'a_total{{user="{number}-{user}"}}' for user in range(1500)]
+            if number:
+                keys.append('a_total{user="all"}')
+            worker.publish([MetricFamily(MetricMetadata("a", "counter"), keys, [1.0] * len(keys))])
+        for worker in workers[:2]:
+            board.leave(worker)
+            series = shown(workers[2].collect())
+            assert series['a_total{user="all"}'] == 2
+            assert sum(value for key, value in series.items() if key.startswith("a_total")) == 4502
+
     @pytest.mark.parametrize("seed", range(3))
     def test_totals_are_exact_and_never_fall_whoever_dies(self, board: BoardUnderTest, seed: int) -> None:
         chance = random.Random(seed)  # noqa: S311  # no secret

@@ -1,6 +1,6 @@
 """How many series the dead leave: as many of a metric as a service may have. Nothing here does I/O."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Final
 
 from obs_core.encoders import parse_series_key, series_key
@@ -14,20 +14,25 @@ OVERFLOW: Final = "_overflow"
 _LATEST: Final = 35 * 86400.0
 
 
-def moved(column: Column, known: Mapping[str, float], worker: Published) -> Mapping[str, str]:
+Shown = Callable[[str], Container[str]]
+
+
+def moved(column: Column, known: Mapping[str, float], worker: Published, shown: Shown) -> Mapping[str, str]:
     """Where those series of a dead worker go that have no place of their own beside 2,000 that are known.
 
-    That is the series whose labels all read `_overflow`, but for the service.
+    That is the series whose labels all read `_overflow`, but for the service. What others show too, as `shown` says of
+    a metric, stays in any case: without the dead worker's part it would fall.
     """
     if len(known) + len(column.keys) <= SERIES:
         return {}
     name = column.metadata.name
     room = SERIES - sum(key.startswith(f"{name}_count") or not _is_wide(column) for key in known)
+    others = shown(name)
     admitted: set[str] = set()
     without: list[str] = []
     for key in column.keys:
         one = _count_key(key, name) if _is_wide(column) else key
-        if one in known or one in admitted:
+        if one in known or one in admitted or one in others:
             continue
         if len(admitted) < room:
             admitted.add(one)

@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +18,7 @@ from ._points import reach
 from .format import HEAD, decode_header
 from .live import SUFFIX, Reader, live_files
 from .locks import Opened, held
-from .model import Published
+from .model import Column, Published
 from .retired import Retired, RunKey
 from .run import is_alive
 
@@ -132,13 +133,28 @@ class Past:
                     _remove_if_old(path)
                     return ()
                 reach("read")
-                conflicts = past.fold(worker, self._clock())
+                conflicts = past.fold(worker, self._clock(), self._shown_beside(path))
                 past.outlive(time.time())
                 self._replace(past)
                 reach("replaced")
             path.unlink(missing_ok=True)
             reach("unlinked")
             return [(path.stem, name) for name in conflicts]
+
+    def _shown_beside(self, path: Path) -> Callable[[str], set[str]]:
+        """The series of a metric in all other files; they are read only if somebody asks."""
+
+        @cache
+        def columns() -> list[Column]:
+            found: list[Column] = []
+            for other in live_files(self._folder):
+                if other != path:
+                    # What cannot be read cannot be shown either.
+                    with suppress(FileNotFoundError, BoardError):
+                        found += Reader().read(other).columns
+            return found
+
+        return lambda metric: {key for one in columns() if one.metadata.name == metric for key in one.keys}
 
     def _dead_if_all(self) -> list[str] | None:
         """Every worker, if all are dead."""

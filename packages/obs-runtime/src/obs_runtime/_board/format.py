@@ -5,6 +5,9 @@
 An area says how many values, bytes of keys and of extra are valid, with a number that grows and a checksum. It is
 written last, into the one that is not in use: whoever dies in between leaves the other whole. Keys are only added:
 records of a length, a checksum and JSON. Extra is JSON too: exemplars, and the times of `latest` gauges.
+
+What stands between the end of an area and the next one is nobody's yet, and not looked at: a newer release may say
+there which formats it knows, and an older one counts its file all the same.
 """
 
 import json

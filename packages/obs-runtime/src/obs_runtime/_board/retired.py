@@ -61,13 +61,16 @@ class Retired:
     sums: dict[str, Sum] = field(default_factory=dict)
     nonce: bytes = b""
 
-    def fold(self, worker: Published, now: float) -> list[str]:
-        """Take a dead worker in; the names that were left out, being of another kind. Its gauges go, unless latest."""
+    def fold(self, worker: Published, now: float, shown: bounds.Shown = lambda _metric: ()) -> list[str]:
+        """Take a dead worker in; the names that were left out, being of another kind. Its gauges go, unless latest.
+
+        `shown` gives the series of a metric that others have.
+        """
         conflicts = []
         for column in worker.columns:
             if column.metadata.kind not in LASTING and column.rule != "latest":
                 continue
-            if not self._fold_column(column, worker):
+            if not self._fold_column(column, worker, shown):
                 conflicts.append(column.metadata.name)
         self.marks[worker.id] = now
         return conflicts
@@ -106,7 +109,7 @@ class Retired:
         shape = (self.nonce, len(values))
         return Published("", -1, shape, columns, array("d", [*values, 0.0]), times, {}, low)
 
-    def _fold_column(self, column: Column, worker: Published) -> bool:
+    def _fold_column(self, column: Column, worker: Published, shown: bounds.Shown) -> bool:
         name = column.metadata.name
         known = self.sums.get(name)
         if known is not None and known.metadata.kind != column.metadata.kind:
@@ -120,7 +123,7 @@ class Retired:
         if column.rule == "latest":
             _keep_latest(known, column, worker)
         else:
-            _add_up(known, column, worker)
+            _add_up(known, column, worker, shown)
         return True
 
 
@@ -178,12 +181,12 @@ def _describe(known: Sum, column: Column) -> None:
     known.created = min(known.created or column.created, column.created or known.created)
 
 
-def _add_up(known: Sum, column: Column, worker: Published) -> None:
+def _add_up(known: Sum, column: Column, worker: Published, shown: bounds.Shown) -> None:
     common = common_bounds([known.column(), column]) if column.metadata.kind == "histogram" else None
     if common is not None:
         known.values = {key: value for key, value in known.values.items() if within(key, common)}
         known.low = {key: low for key, low in known.low.items() if key in known.values}
-    moved = bounds.moved(column, known.values, worker)
+    moved = bounds.moved(column, known.values, worker, shown)
     for key, slot in zip(column.keys, column.slots, strict=True):
         if within(key, common):
             known.add(moved.get(key, key), worker.values[slot])
