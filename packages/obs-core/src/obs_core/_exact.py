@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import wraps
 from threading import RLock
 from typing import Any, Final, TypeVar
@@ -19,6 +20,31 @@ def new_lock() -> Any:
     It may be taken again by its holder: a signal handler may count in the middle of a count.
     """
     return None if GIL else RLock()
+
+
+class Tally:
+    """What a family counts of the values that its series were given: seldom, and exactly."""
+
+    __slots__ = ("_lock", "failed", "ignored")
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin from zero, as a forked child does."""
+        self._lock = new_lock()
+        self.ignored = 0
+        self.failed = 0
+
+    def ignore(self) -> None:
+        """NaN was not counted."""
+        with self._lock or nullcontext():
+            self.ignored += 1
+
+    def fail(self) -> None:
+        """A function of a gauge raised, or took too long."""
+        with self._lock or nullcontext():
+            self.failed += 1
 
 
 def exact(method: M) -> M:

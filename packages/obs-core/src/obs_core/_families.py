@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, Protocol, TypeV
 
 from ._attributes import valid_text
 from ._errors import DeclarationError
+from ._exact import Tally
 from ._records import Exemplar, MetricFamily, MetricMetadata
 from .encoders._series import bound_text, parse_series_key, series_key
 
@@ -37,7 +38,7 @@ class Family(Generic[S]):
         self,
         metadata: MetricMetadata,
         label_names: tuple[str, ...],
-        make: Callable[[], S],
+        make: Callable[[Tally], S],
         *,
         aggregate: str = "sum",
         bounds: tuple[float, ...] = (),
@@ -48,6 +49,7 @@ class Family(Generic[S]):
         self.bounds = bounds
         self.dropped = 0
         self.cut = 0
+        self.tally = Tally()
         self.created = time()
         self._make = make
         # Its holder may take it again: a signal handler may make a series while one is made.
@@ -59,7 +61,7 @@ class Family(Generic[S]):
         self._shown: Sequence[str] | None = None
         self._admitted: frozenset[tuple[str, ...]] | None = None
         if not label_names:
-            self._series[()] = make()
+            self._series[()] = make(self.tally)
 
     def labels(self, *values: object, **named: object) -> S:
         """The series for these label values, by position or by name; made at first use.
@@ -92,13 +94,15 @@ class Family(Generic[S]):
         instruments = list(series.values())
         values = instruments[0].gather(instruments) if instruments else []
         exemplars = self._exemplars(instruments) if self.bounds else {}
-        return MetricFamily(self.metadata, keys, values, self.aggregate, self.created, exemplars)
+        set_at = [one.set_at() for one in instruments] if self.aggregate == "latest" else ()  # type: ignore[attr-defined]
+        return MetricFamily(self.metadata, keys, values, self.aggregate, self.created, exemplars, set_at)
 
     def reset(self) -> None:
         """Begin from zero, as a forked child does; the lock may have been held by a thread that is gone."""
         self._lock = RLock()
         self.dropped = 0
         self.cut = 0
+        self.tally.reset()
         self._shown = self._admitted = None
         self.created = time()
         for series in list(self._series.values()):
@@ -153,7 +157,7 @@ class Family(Generic[S]):
             if series is None and not (admitted and len(self._series) < MAX_SERIES):
                 self.dropped += 1
                 values = (OVERFLOW,) * len(values)
-            return self._series.setdefault(values, self._make()) if series is None else series
+            return self._series.setdefault(values, self._make(self.tally)) if series is None else series
 
     def _exemplars(self, series: Sequence[Any]) -> Mapping[int, Exemplar]:
         width = len(self.bounds) + 3

@@ -14,7 +14,8 @@ from typing import Final, NoReturn
 
 from ._context import bound
 from ._errors import DeclarationError
-from ._exact import exact, new_lock
+from ._exact import Tally, exact, new_lock
+from ._functions import Question
 from ._records import Exemplar
 from ._timing import Timer
 
@@ -24,6 +25,8 @@ _EXEMPLAR_SECONDS: Final = 1.0
 # What names a trace; other text, which readers of exemplars stumble over, is not one.
 _TRACE: Final = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _value_of: Final = attrgetter("_value")
+# Of an instrument that nobody declared.
+_NOWHERE: Final = Tally()
 
 
 def number(value: object) -> float:
@@ -46,19 +49,26 @@ class _Bound:
 class Counter(_Bound):
     """A total that only grows."""
 
-    __slots__ = ("_lock", "_value")
+    __slots__ = ("_lock", "_tally", "_value")
 
-    def __init__(self) -> None:
+    def __init__(self, tally: Tally = _NOWHERE) -> None:
         self._value = 0.0
+        self._tally = tally
         self._lock = new_lock()
 
     @exact
     def inc(self, amount: float = 1.0) -> None:
-        """Add `amount`, at least 0. Raises `DeclarationError` else, and nothing changes."""
+        """Add `amount`. Raises `DeclarationError` for one below 0, and nothing changes.
+
+        NaN is ignored, and counted in `obs_values_ignored_total`: the total would be NaN for ever.
+        """
         if type(amount) is not float:
             amount = number(amount)
         if not amount >= 0.0:
-            raise DeclarationError(f"a counter only grows: {amount} cannot be added")
+            if amount < 0.0:
+                raise DeclarationError(f"a counter only grows: {amount} cannot be added")
+            self._tally.ignore()
+            return
         self._value += amount
 
     def values(self) -> Sequence[float]:
@@ -79,68 +89,106 @@ class Counter(_Bound):
 class Gauge(_Bound):
     """A value that goes up and down, or a function that gives it."""
 
-    __slots__ = ("_function", "_lock", "_value")
+    __slots__ = ("_lock", "_question", "_tally", "_value")
 
-    def __init__(self) -> None:
+    def __init__(self, tally: Tally = _NOWHERE) -> None:
         self._value = 0.0
-        self._function: Callable[[], float] | None = None
+        self._question: Question | None = None
+        self._tally = tally
         self._lock = new_lock()
 
     @exact
     def inc(self, amount: float = 1.0) -> None:
-        """Add `amount`."""
+        """Add `amount`; NaN is ignored, and counted in `obs_values_ignored_total`."""
         if type(amount) is not float:
             amount = number(amount)
+        if amount != amount:
+            self._tally.ignore()
+            return
         self._value += amount
 
     @exact
     def dec(self, amount: float = 1.0) -> None:
-        """Take `amount` off."""
+        """Take `amount` off, as `inc` adds it."""
         if type(amount) is not float:
             amount = number(amount)
+        if amount != amount:
+            self._tally.ignore()
+            return
         self._value -= amount
 
     @exact
     def set(self, value: float) -> None:
-        """Be `value`."""
+        """Be `value`: any number, NaN too, since the next one takes its place."""
         if type(value) is not float:
             value = number(value)
         self._value = value
 
     def set_function(self, function: Callable[[], float]) -> None:
-        """Ask `function` at each collection, in the collecting thread; one that raises shows as NaN."""
+        """Ask `function` at each collection: in a runtime each second, and at each scrape; in a thread of ours.
+
+        One that raises shows as NaN. One that takes over 0.25 s is waited for once, and then asked beside: the gauge
+        shows what it answered last. Both are counted in `obs_gauge_functions_failed_total` and said on stderr.
+        """
         if not callable(function):
             raise TypeError(f"set_function needs something to call, not {function!r}")
-        self._function = function
+        self._question = Question(function, number, self._tally)
 
     def values(self) -> Sequence[float]:
         """The value, as a sequence of one."""
-        return (self._value if self._function is None else self._asked(self._function),)
+        return (self._value if self._question is None else self._question.answer(),)
 
     @staticmethod
     def gather(series: "Iterable[Gauge]") -> list[float]:
         """The values of many."""
-        return [one._value if one._function is None else one._asked(one._function) for one in series]
+        return [one._value if one._question is None else one._question.answer() for one in series]
 
     def reset(self) -> None:
         """Begin from zero, as a forked child does; a function stays."""
         self._lock = new_lock()
         self._value = 0.0
 
-    def _asked(self, function: Callable[[], float]) -> float:
-        try:
-            return number(function())
-        except Exception:  # the host's function: a scrape must not fail for it, and NaN says so
-            return float("nan")
+
+class LatestGauge(Gauge):
+    """A gauge that knows when it was set, which tells the last of several workers."""
+
+    __slots__ = ("_set_at",)
+
+    def __init__(self, tally: Tally = _NOWHERE) -> None:
+        super().__init__(tally)
+        self._set_at = 0.0
+
+    def inc(self, amount: float = 1.0) -> None:
+        super().inc(amount)
+        self._set_at = time()
+
+    def dec(self, amount: float = 1.0) -> None:
+        super().dec(amount)
+        self._set_at = time()
+
+    def set(self, value: float) -> None:
+        super().set(value)
+        self._set_at = time()
+
+    def set_at(self) -> float:
+        """When it got its value, in Unix seconds, 0 before that: of a function, when it last answered another."""
+        if self._question is not None and self._question.last != self._value:
+            self._value, self._set_at = self._question.last, time()
+        return self._set_at
+
+    def reset(self) -> None:
+        super().reset()
+        self._set_at = 0.0
 
 
 class Histogram(_Bound):
     """Counts of observations up to each bound, with their sum and count."""
 
-    __slots__ = ("_bounds", "_counts", "_exemplars", "_lock", "_sum")
+    __slots__ = ("_bounds", "_counts", "_exemplars", "_lock", "_sum", "_tally")
 
-    def __init__(self, bounds: Sequence[float]) -> None:
+    def __init__(self, bounds: Sequence[float], tally: Tally = _NOWHERE) -> None:
         self._bounds = bounds
+        self._tally = tally
         self._counts = [0] * (len(bounds) + 1)
         self._exemplars: dict[int, Exemplar] | None = None
         self._sum = 0.0
@@ -148,11 +196,12 @@ class Histogram(_Bound):
 
     @exact
     def observe(self, value: float) -> None:
-        """Count one observation. Raises `DeclarationError` for NaN, and nothing changes."""
+        """Count one observation; NaN is ignored, and counted in `obs_values_ignored_total`."""
         if type(value) is not float:
             value = number(value)
         if value != value:
-            raise DeclarationError("NaN cannot be observed: it belongs to no bucket")
+            self._tally.ignore()
+            return
         index = bisect_left(self._bounds, value)
         counts = self._counts
         counts[index] += 1

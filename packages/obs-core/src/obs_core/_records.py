@@ -72,7 +72,8 @@ class MetricFamily(msgspec.Struct, frozen=True):
     `keys` are the exposed names with their labels, escaped, as in `orders_total{plan="pro"}`, in the
     order of exposition; `values` are their values. Both have equal length. `aggregate` is a gauge's rule
     across workers, `created` says since when the family counts (Unix seconds; 0 where that is not known),
-    and `exemplars` maps an index of `keys` to an exemplar.
+    `exemplars` maps an index of `keys` to an exemplar, and `set_at` says of each value of a `latest` gauge when it
+    was set (Unix seconds; empty where that is not known).
     """
 
     metadata: MetricMetadata
@@ -81,3 +82,4 @@ class MetricFamily(msgspec.Struct, frozen=True):
     aggregate: str = "sum"
     created: float = 0.0
     exemplars: Mapping[int, Exemplar] = {}
+    set_at: Sequence[float] = ()

@@ -1,28 +1,22 @@
 """The registry: where instruments are declared and collected. There is no global one."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 from threading import RLock
 from typing import Any, Final, Literal, overload
 
 from ._attributes import valid_text
 from ._errors import DeclarationError
-from ._families import MAX_LABEL_VALUE, MAX_SERIES, Family, Info, One, S, Series
-from ._instruments import DEFAULT_BUCKETS, Counter, Gauge, Histogram
+from ._exact import Tally
+from ._families import Family, Info, One, S, Series
+from ._instruments import DEFAULT_BUCKETS, Counter, Gauge, Histogram, LatestGauge
 from ._names import checked_unit, family_name, label_names
+from ._oddities import counted_oddities
 from ._records import MetricFamily, MetricKind, MetricMetadata
-from .encoders._series import series_key
 
 Aggregate = Literal["sum", "max", "min", "latest", "per_worker"]
 _AGGREGATES: Final = ("sum", "max", "min", "latest", "per_worker")
-_DROPPED: Final = MetricMetadata(
-    "obs_series_dropped",
-    "counter",
-    f"Uses of new label values over {MAX_SERIES} series of a metric, counted into its overflow series.",
-)
-_CUT: Final = MetricMetadata(
-    "obs_label_values_cut", "counter", f"Label values that were cut to {MAX_LABEL_VALUE} characters."
-)
 
 
 class Registry:
@@ -74,8 +68,9 @@ class Registry:
                 f"unknown aggregate {aggregate!r} of {name}: use one of {', '.join(_AGGREGATES)}"
             )
         reserved = ("worker",) if aggregate == "per_worker" else ()
+        make = LatestGauge if aggregate == "latest" else Gauge
         family = self._declare(
-            "gauge", name, help, labels, Gauge, aggregate=aggregate, reserved=reserved, unit=unit
+            "gauge", name, help, labels, make, aggregate=aggregate, reserved=reserved, unit=unit
         )
         return _offered(family)
 
@@ -98,9 +93,15 @@ class Registry:
     ) -> Histogram | Family[Histogram]:
         """Observations by size; `buckets` are upper bounds, inclusive, growing; `+Inf` is added."""
         bounds = _bounds(name, buckets)
-        make = lambda: Histogram(bounds)  # noqa: E731
         family = self._declare(
-            "histogram", name, help, labels, make, bounds=bounds, reserved=("le",), unit=unit
+            "histogram",
+            name,
+            help,
+            labels,
+            partial(Histogram, bounds),
+            bounds=bounds,
+            reserved=("le",),
+            unit=unit,
         )
         return _offered(family)
 
@@ -108,13 +109,19 @@ class Registry:
         """Facts as labels of a series that is always 1, as a version; exposed as `name_info`."""
         if not labels:
             raise DeclarationError(f"the info {name!r} needs labels: they are what it says")
-        family = self._declare("info", name, help, labels, One, aggregate="max", family=Info)
+        family = self._declare("info", name, help, labels, lambda _: One(), aggregate="max", family=Info)
         assert isinstance(family, Info)  # noqa: S101  # for the type checker: `same_as` compared the kinds
         return family
 
     def declare_counter(self, name: str, help: str, make: Callable[[], Series]) -> None:
         """A counter that something else counts: `make` gives the series that knows its value."""
-        self._declare("counter", name, help, (), make)
+        self._declare("counter", name, help, (), lambda _: make())
+
+    def declare_gauge(
+        self, name: str, help: str, make: Callable[[], Series], *, aggregate: Aggregate = "sum"
+    ) -> None:
+        """A gauge whose value something else knows at once; for what may take its time there is `set_function`."""
+        self._declare("gauge", name, help, (), lambda _: make(), aggregate=aggregate)
 
     def include(self, other: "Registry") -> None:
         """Expose the instruments of `other` too, as an application does with those of a library."""
@@ -134,13 +141,7 @@ class Registry:
         """Every family at this instant, by name."""
         families = [family for registry in self._reachable() for family in list(registry._families.values())]
         collected = [family.family() for family in families]
-        for metadata, counts in (
-            (_DROPPED, {family.metadata.name: family.dropped for family in families if family.dropped}),
-            (_CUT, {family.metadata.name: family.cut for family in families if family.cut}),
-        ):
-            if counts:
-                created = min(family.created for family in families)
-                collected.append(_by_metric(metadata, counts, created))
+        collected += counted_oddities(families)
         return sorted(collected, key=lambda family: family.metadata.name)
 
     def hold_to(self, service: Sequence[MetricFamily]) -> None:
@@ -168,7 +169,7 @@ class Registry:
         name: str,
         help: str,
         labels: Sequence[str],
-        make: Callable[[], S],
+        make: Callable[[Tally], S],
         *,
         aggregate: str = "sum",
         bounds: tuple[float, ...] = (),
@@ -215,11 +216,6 @@ class Registry:
 
 def _offered(family: Family[S]) -> S | Family[S]:
     return family if family.label_names else family.only
-
-
-def _by_metric(metadata: MetricMetadata, counts: Mapping[str, int], created: float) -> MetricFamily:
-    keys = [series_key(f"{metadata.name}_total", {"metric": name}) for name in counts]
-    return MetricFamily(metadata, keys, list(map(float, counts.values())), created=created)
 
 
 def _bounds(name: str, buckets: Sequence[float]) -> tuple[float, ...]:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -29,20 +30,26 @@ class Loop(Protocol):
     def call_later(self, delay: float, callback: Callable[[], object]) -> Any: ...
 
 
-class _CpuSeconds:
-    """A counter that the operating system counts: the CPU time of this process, in user and kernel mode."""
+class _Read:
+    """A series whose value the operating system knows; a forked child has its own by itself."""
 
-    __slots__ = ()
+    __slots__ = ("_read",)
+
+    def __init__(self, read: Callable[[], float]) -> None:
+        self._read = read
 
     def values(self) -> tuple[float]:
-        return (time.process_time(),)
+        try:
+            return (self._read(),)
+        except (OSError, ValueError):
+            return (float("nan"),)
 
     @staticmethod
-    def gather(series: "Iterable[_CpuSeconds]") -> list[float]:
+    def gather(series: "Iterable[_Read]") -> list[float]:
         return [value for one in series for value in one.values()]
 
     def reset(self) -> None:
-        """A forked child begins from zero by itself."""
+        """There is nothing to set to zero."""
 
 
 def process_metrics(registry: Registry) -> None:
@@ -51,9 +58,8 @@ def process_metrics(registry: Registry) -> None:
     CPU time is summed over the workers of a service. Resident memory, start time and open files are
     `per_worker`: their sum would say nothing. Without /proc, memory is the most that there ever was.
     """
-    registry.declare_counter(
-        "process_cpu_seconds_total", "CPU time, user and system, in seconds.", _CpuSeconds
-    )
+    cpu = partial(_Read, time.process_time)
+    registry.declare_counter("process_cpu_seconds_total", "CPU time, user and system, in seconds.", cpu)
     for name, text, read in (
         ("process_resident_memory_bytes", "Resident memory in bytes.", _resident_memory),
         ("process_start_time_seconds", "When the process started, in Unix seconds.", _start_time),
@@ -61,7 +67,7 @@ def process_metrics(registry: Registry) -> None:
     ):
         with suppress(OSError, ImportError, ValueError):
             read()  # what this platform does not tell is not declared
-            registry.gauge(name, text, aggregate="per_worker").set_function(read)
+            registry.declare_gauge(name, text, partial(_Read, read), aggregate="per_worker")
 
 
 class LoopLag:

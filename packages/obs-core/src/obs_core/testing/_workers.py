@@ -1,8 +1,9 @@
 """What every board of workers must do. A subclass gives a fixture `board`: where workers join and die."""
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import fsum
+from time import time
 from typing import Protocol
 
 import pytest
@@ -27,8 +28,11 @@ def shown(families: Iterable[MetricFamily]) -> dict[str, float]:
     return dict(pairs)
 
 
-def gauge(name: str, value: float, aggregate: str, labels: str = "") -> MetricFamily:
-    return MetricFamily(MetricMetadata(name, "gauge", "A gauge."), [name + labels], [value], aggregate)
+def gauge(
+    name: str, value: float, aggregate: str, labels: str = "", set_at: Sequence[float] = ()
+) -> MetricFamily:
+    metadata = MetricMetadata(name, "gauge", "A gauge.")
+    return MetricFamily(metadata, [name + labels], [value], aggregate, set_at=set_at)
 
 
 def counter(name: str, value: float, help_text: str = "A counter.", created: float = 0.0) -> MetricFamily:
@@ -97,6 +101,21 @@ class WorkersConformance:
         first.publish([gauge("g", 1.0, "latest")])
         second.publish([gauge("g", 4.0, "latest"), counter("other", 1.0)])
         assert shown(second.collect())["g"] == 1
+
+    def test_the_latest_gauge_is_the_one_that_was_set_last_whoever_publishes_last(
+        self, board: BoardUnderTest
+    ) -> None:
+        first, second = board.join(), board.join()
+        now = time() // 1
+        second.publish([gauge("g", 2.0, "latest", set_at=[now + 0.5])])
+        first.publish([gauge("g", 1.0, "latest", set_at=[now + 0.25])])
+        assert shown(first.collect())["g"] == 2
+        first.publish([gauge("g", 3.0, "latest", set_at=[now + 0.499])])
+        assert shown(second.collect())["g"] == 2
+        board.leave(second)
+        assert shown(first.collect())["g"] == 2
+        first.publish([gauge("g", 3.0, "latest", set_at=[now + 0.501])])
+        assert shown(first.collect())["g"] == 3
 
     def test_a_dead_worker_leaves_its_totals_and_its_latest_gauges(self, board: BoardUnderTest) -> None:
         first, second = board.join(), board.join()
@@ -177,9 +196,9 @@ class WorkersConformance:
 
     def test_the_newest_exemplar_is_kept(self, board: BoardUnderTest) -> None:
         first, second = board.join(), board.join()
-        for worker, time in ((first, 20.0), (second, 10.0)):
+        for worker, when in ((first, 20.0), (second, 10.0)):
             family = histogram({"1.0": 1, "+Inf": 1})
-            exemplar = Exemplar({"trace_id": str(time)}, 0.5, time)
+            exemplar = Exemplar({"trace_id": str(when)}, 0.5, when)
             worker.publish(
                 [MetricFamily(family.metadata, family.keys, family.values, exemplars={0: exemplar})]
             )

@@ -140,10 +140,13 @@ class Slots:
         self._order = order if order != list(range(place)) else []
 
     def _times(self, families: Sequence[MetricFamily], now: float) -> dict[str, float]:
-        times = {}
+        times: dict[str, float] = {}
         known, self._changed = self._changed, {}
         for family in families:
             if family.aggregate != "latest" or family.metadata.kind != "gauge":
+                continue
+            if family.set_at:
+                times.update(zip(map(self._named, family.keys), family.set_at, strict=True))
                 continue
             for key, value in zip(family.keys, family.values, strict=True):
                 # A gauge without labels is 0 before anybody sets it: that is older than everything.
