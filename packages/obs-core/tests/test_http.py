@@ -6,14 +6,12 @@ from hmac import compare_digest
 
 import msgspec
 import pytest
-import pytest_asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
 from obs_core import (
     ConfigurationError,
     LogEntry,
-    LogHandler,
     LogQuery,
     MemoryStorage,
     QueryError,
@@ -37,35 +35,6 @@ pytestmark = pytest.mark.unit
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 
-class Owner:
-    """The least that an adapter needs of a runtime."""
-
-    def __init__(self, storage: MemoryStorage) -> None:
-        self.registry = Registry()
-        self.storage = storage
-        self.handler = LogHandler()
-        self.reports: list[str] = []
-
-    def start(self) -> None: ...
-
-    def stop(self) -> None: ...
-
-    def collect(self):
-        return self.registry.collect()
-
-    def on_stopping(self, callback):
-        return lambda: None
-
-    def report(self, step: str, error: BaseException) -> None:
-        self.reports.append(f"{step}: {error}")
-
-
-@pytest_asyncio.fixture
-async def owner():
-    async with MemoryStorage() as storage:
-        yield Owner(storage)
-
-
 def ask(query: str = "", method: str = "GET", client: str | None = "127.0.0.1", **headers: str) -> Request:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return Request(method, query, {"host": "localhost:8000", **named}, client)
@@ -77,7 +46,7 @@ async def body(response: Response) -> bytes:
     return b"".join([chunk async for chunk in response.body])
 
 
-async def messages(owner: Owner, query: str) -> list[str]:
+async def messages(owner, query: str) -> list[str]:
     response = await Endpoints(owner, access="open").logs(ask(query))
     assert response.status == 200, response.body
     return [json.loads(line)["message"] for line in (await body(response)).splitlines()]

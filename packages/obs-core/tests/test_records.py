@@ -1,5 +1,7 @@
+import pickle
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 import msgspec
@@ -93,6 +95,15 @@ def test_every_public_name_is_there_and_sorted():
 def test_the_error_tree_has_one_root():
     assert issubclass(StorageError, obs_core.ObsError)
     assert issubclass(obs_core.DeclarationError, ValueError)
+
+
+@pytest.mark.parametrize("name", [name for name in obs_core.__all__ if name.endswith("Error")])
+def test_an_error_is_shown_under_the_name_that_it_is_imported_by(name):
+    kind = getattr(obs_core, name)
+    assert f"{kind.__module__}.{kind.__qualname__}" == f"obs_core.{name}"
+    error = kind("after", "no cursor") if kind is QueryError else kind("x")
+    assert pickle.loads(pickle.dumps(kind)) is kind
+    assert "".join(traceback.format_exception_only(error)).startswith(f"obs_core.{name}: ")
 
 
 def test_importing_it_brings_neither_asyncio_nor_a_framework():

@@ -7,39 +7,10 @@ import pytest
 import pytest_asyncio
 from msgspec.structs import replace
 
-from obs_core import ConfigurationError, LogEntry, LogHandler, LogQuery, MemoryStorage, Registry, StorageError
+from obs_core import ConfigurationError, LogEntry, LogQuery, StorageError
 from obs_core.http import MAX_READINGS, MAX_SEARCHES, MAX_STREAMS, Endpoints, Request, _follow, _pages
 
 pytestmark = pytest.mark.unit
-
-
-class Owner:
-    """The least that an adapter needs of a runtime."""
-
-    def __init__(self, storage: MemoryStorage) -> None:
-        self.registry = Registry()
-        self.storage = storage
-        self.handler = LogHandler()
-        self.reports: list[str] = []
-
-    def start(self) -> None: ...
-
-    def stop(self) -> None: ...
-
-    def collect(self):
-        return self.registry.collect()
-
-    def on_stopping(self, callback):
-        return lambda: None
-
-    def report(self, step: str, error: BaseException) -> None:
-        self.reports.append(f"{step}: {error}")
-
-
-@pytest_asyncio.fixture
-async def owner():
-    async with MemoryStorage() as storage:
-        yield Owner(storage)
 
 
 @pytest.fixture
@@ -56,7 +27,7 @@ def clock(monkeypatch):
     return now
 
 
-async def store(owner: Owner, *messages: object, level: str = "INFO") -> None:
+async def store(owner, *messages: object, level: str = "INFO") -> None:
     await owner.storage.logs.write([LogEntry(1.0, level, str(message)) for message in messages])
 
 
@@ -64,7 +35,7 @@ async def never(seconds: float) -> bool:
     return False
 
 
-def at_once(owner: Owner, *rounds):
+def at_once(owner, *rounds):
     """A pause in which these functions are called, one in each, until the process stops."""
     waiting = iter(rounds)
 

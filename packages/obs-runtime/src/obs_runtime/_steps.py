@@ -156,3 +156,5 @@ class Maintenance:
 
 class FlushFailedError(ObsError):
     """What was recorded could not be stored in time; it is kept and tried again."""
+
+    __module__ = "obs_runtime"

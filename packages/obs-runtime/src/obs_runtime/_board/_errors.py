@@ -14,6 +14,8 @@ from obs_core import ObsError
 class BoardError(ObsError):
     """The board could not be read or written, so the totals of the service are not known."""
 
+    __module__ = "obs_runtime"
+
 
 class NoRoomError(BoardError):
     """There is no room for new series; the others were published."""
