@@ -16,10 +16,11 @@ class LogQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which entries, in the order of storing (`asc`) or newest first (`desc`).
 
     `since` is inclusive and `until` exclusive, both by timestamp. `level` means this severity or
-    worse. `text` is a case-insensitive substring of the message. `attributes` maps a name to the
-    text of its value. `after` is a cursor, exclusive: with `desc` it means older. `limit` counts
-    entries; None means all. `progress` is called now and then, where nothing is held, with the cursor
-    up to which all was looked at; what it raises ends the reading. Raises `QueryError` for a value that cannot be.
+    worse. `text` is a case-insensitive substring of the message, and of nothing else. `attributes` maps a
+    name to the whole text of its value, as it was written: 40.0 is not 40. `after` is a cursor, exclusive:
+    with `desc` it means older. `limit` counts entries; None means all. `progress` is called now and then,
+    where nothing is held, with the cursor up to which all was looked at; what it raises ends the reading.
+    Raises `QueryError` for a value that cannot be.
     """
 
     since: float | None = None

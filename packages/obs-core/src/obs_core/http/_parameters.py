@@ -18,6 +18,7 @@ _MAX_FIELDS: Final = 32
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _AGO: Final = re.compile(r"([0-9]{1,9})([smhd])")
 _UNIX: Final = re.compile(r"[0-9]{1,11}(\.[0-9]{1,9})?")
+_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 # An unescaped `+` of a zone arrives as a blank.
 _RFC3339: Final = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?)([Zz]|[-+ ][0-9]{2}:[0-9]{2})"
@@ -34,7 +35,7 @@ class Parameters(msgspec.Struct, frozen=True):
 
 
 def parse_parameters(query_string: str, now: float) -> Parameters:
-    """What a query string asks for; `15m` means that long before `now`.
+    """What a query string asks for; `15m` means that long before `now`, a date alone its beginning in UTC.
 
     Raises `QueryError`, which names the parameter, for one that is unknown, repeated or wrong.
     """
@@ -67,7 +68,9 @@ def _fields(query_string: str) -> list[tuple[str, str]]:
     except ValueError:
         raise QueryError("query", f"at most {_MAX_FIELDS} parameters are taken") from None
     seen: set[str] = set()
-    for name, _ in fields:
+    for name, value in fields:
+        if not name:
+            raise QueryError("query", f"a parameter has no name: ={_cut(value)}")
         if name not in _KNOWN and not name.startswith("attr."):
             known = ", ".join(_KNOWN)
             raise QueryError(_cut(name), f"unknown parameter {_cut(name)!r}: use {known} or attr.NAME")
@@ -96,7 +99,7 @@ def _time(name: str, value: str, now: float) -> float:
         return now - int(match[1]) * _SECONDS[match[2]]
     if _UNIX.fullmatch(value):
         return float(value)
-    if match := _RFC3339.fullmatch(value):
+    if match := _RFC3339.fullmatch(f"{value}T00:00:00Z" if _DATE.fullmatch(value) else value):
         zone = match[3].upper().replace(" ", "+")
         try:
             return datetime.fromisoformat(f"{match[1]}T{match[2]}{zone}").timestamp()
@@ -104,7 +107,8 @@ def _time(name: str, value: str, now: float) -> float:
             pass
     raise QueryError(
         name,
-        f"{_cut(value)!r} is no time: use 2026-01-31T12:00:00Z, Unix seconds, or 15m (s, m, h, d) for that long ago",
+        f"{_cut(value)!r} is no time: use 2026-01-31T12:00:00Z, 2026-01-31 (its beginning in UTC), Unix seconds, "
+        "or 15m (s, m, h, d) for that long ago",
     )
 
 
