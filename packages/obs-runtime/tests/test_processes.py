@@ -43,6 +43,20 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     return process.returncode, output.strip(), error
 
 
+def begun(code: str, path: Path) -> subprocess.Popen[str]:
+    """The same, that goes on until somebody ends it; it has come to the end of `code`."""
+    process = run(f"{code}; print('ready', flush=True)\nwhile True: time.sleep(0.05)", path)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def ran(code: str) -> str:
+    """What code prints that makes runtimes of its own."""
+    command = [sys.executable, "-c", HEAD.partition("runtime = ")[0] + code]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+
+
 def stored(path: Path) -> list[str]:
     async def read() -> list[str]:
         async with SQLiteStorage(path) as storage:
@@ -63,11 +77,7 @@ def test_what_was_logged_last_is_stored_when_the_process_ends(tmp_path, end, sta
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGQUIT])
 def test_a_signal_with_its_default_action_still_ends_the_process_after_the_last_write(tmp_path, number):
-    process = run(
-        "log.warning('last'); print('ready', flush=True)\nwhile True: time.sleep(0.05)", tmp_path / "obs.db"
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
+    process = begun("log.warning('last')", tmp_path / "obs.db")
     began = time.monotonic()
     process.send_signal(number)
     code, _, _ = finish(process)
@@ -81,11 +91,8 @@ def test_a_handler_that_was_there_before_is_called(tmp_path):
 runtime.stop()
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
 runtime.start()
-log.warning('last'); print('ready', flush=True)\nwhile True: time.sleep(0.05)
-"""
-    process = run(code, tmp_path / "obs.db")
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
+log.warning('last')"""
+    process = begun(code, tmp_path / "obs.db")
     process.send_signal(signal.SIGTERM)
     assert finish(process)[0] == 7
     assert stored(tmp_path / "obs.db") == ["last"]
@@ -109,11 +116,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_ctrl_c_is_pythons_own_and_loses_nothing(tmp_path):
-    process = run(
-        "log.warning('last'); print('ready', flush=True)\nwhile True: time.sleep(0.05)", tmp_path / "obs.db"
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
+    process = begun("log.warning('last')", tmp_path / "obs.db")
     process.send_signal(signal.SIGINT)
     _, _, error = finish(process)
     assert "KeyboardInterrupt" in error
@@ -289,15 +292,8 @@ del one
 gc.collect()
 print(sum(ref() is not None for ref in kept), type(signal.getsignal(signal.SIGTERM)._previous).__name__)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", HEAD.partition("runtime = ")[0] + code],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
     # One handler for the process, on what was there before.
-    assert done.stdout == "0 Handlers\n"
+    assert ran(code) == "0 Handlers\n"
 
 
 def test_a_worker_that_knows_nothing_of_the_others_says_so(tmp_path):
@@ -344,14 +340,7 @@ os.kill(os.getpid(), signal.SIGTERM)
 time.sleep(0.5)
 os._exit(0)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", HEAD.partition("runtime = ")[0] + code],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    assert done.stdout == "stopping\n"
+    assert ran(code) == "stopping\n"
 
 
 def test_a_handler_that_c_has_set_is_left_alone():
@@ -366,14 +355,7 @@ time.sleep(0.2)
 print("alive", flush=True)
 os._exit(0)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", HEAD.partition("runtime = ")[0] + code],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert done.stdout == "alive\n"
+    assert ran(code) == "alive\n"
 
 
 def test_gauges_that_were_set_before_anybody_showed_them_are_the_childs(tmp_path):

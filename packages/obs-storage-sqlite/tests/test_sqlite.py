@@ -1,3 +1,4 @@
+import logging
 import os
 import sqlite3
 
@@ -30,6 +31,21 @@ def entries(count: int, size: int = 10) -> list[LogEntry]:
 
 async def messages(storage: SQLiteStorage) -> list[str]:
     return [stored.entry.message async for stored in storage.logs.read(LogQuery())]
+
+
+@pytest.mark.parametrize(("level", "expected"), [(logging.NOTSET, False), (logging.DEBUG, True)])
+@pytest.mark.asyncio
+async def test_the_driver_is_quiet_unless_somebody_asked_for_its_lines(tmp_path, caplog, level, expected):
+    driver = logging.getLogger("aiosqlite")
+    known = driver.level
+    driver.setLevel(level)
+    try:
+        with caplog.at_level(logging.DEBUG):
+            async with SQLiteStorage(tmp_path / "obs.db") as storage:
+                await storage.logs.count()
+        assert any(record.name == "aiosqlite" for record in caplog.records) == expected
+    finally:
+        driver.setLevel(known)
 
 
 def test_a_constructor_opens_nothing(tmp_path):

@@ -62,7 +62,7 @@ def process_metrics(registry: Registry) -> None:
     registry.declare_counter("process_cpu_seconds_total", "CPU time, user and system, in seconds.", cpu)
     for name, text, read in (
         ("process_resident_memory_bytes", "Resident memory in bytes.", _resident_memory),
-        ("process_start_time_seconds", "When the process started, in Unix seconds.", _start_time),
+        ("process_start_time_seconds", "When the process started, in Unix seconds.", _StartTime()),
         ("process_open_fds", "Open file descriptors.", _open_files),
     ):
         with suppress(OSError, ImportError, ValueError):
@@ -131,6 +131,19 @@ def _resident_memory() -> float:
 
         most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return float(most if sys.platform == "darwin" else most * 1024)
+
+
+class _StartTime:
+    """Read once in each process: it stays, and /proc/stat is slow to read."""
+
+    def __init__(self) -> None:
+        self._pid, self._time = 0, 0.0
+
+    def __call__(self) -> float:
+        pid = os.getpid()
+        if pid != self._pid:
+            self._pid, self._time = pid, _start_time()
+        return self._time
 
 
 def _start_time() -> float:

@@ -1,6 +1,7 @@
 """The storage: one file, one owner in each process."""
 
 import asyncio
+import logging
 import os
 import warnings
 from collections.abc import Awaitable, Callable, Sequence
@@ -61,6 +62,7 @@ class SQLiteStorage:
         return self._open_writer().generation
 
     async def __aenter__(self) -> Self:
+        _quieten_driver()
         writer = Writer(self._path)
         await writer.opened()
         self._writer, self._pid = writer, os.getpid()
@@ -141,6 +143,13 @@ class SQLiteStorage:
         if self._writer is None or self._pid != os.getpid():
             raise StorageClosedError(f"SQLiteStorage({str(self._path)!r})")
         return self._writer
+
+
+def _quieten_driver() -> None:
+    """At DEBUG it logs every statement: no lines for a host that asked for DEBUG of its own, unless it set this one."""
+    driver = logging.getLogger("aiosqlite")
+    if driver.level == logging.NOTSET:
+        driver.setLevel(logging.INFO)
 
 
 def _seen(task: "asyncio.Task[Any]") -> None:
