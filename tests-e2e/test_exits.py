@@ -1,11 +1,14 @@
 """How much of what was logged is there after the end: a service that logs each 2 ms until it is gone."""
 
 import signal
+from contextlib import suppress
 from pathlib import Path
 
+import httpx
 import pytest
 
-from harness import until
+from faults.forks import forks
+from harness import CLIENT, until
 from harness.examples import ASGI, DJANGO_ASGI, DJANGO_GTHREAD, DJANGO_SYNC, FASTAPI, FASTAPI_GUNICORN
 from harness.history import stored_logs
 from obs_core import LogQuery
@@ -29,12 +32,12 @@ EXITS = [
 ]
 
 
-def emitting(start, example, folder):
+def emitting(start, example, folder, module="emitting", more=""):
     """Start an example that logs without pause; returns when it has logged, and begun to write."""
     application = next(word for word in example.command.split() if ":" in word and "{port}" not in word)
-    command = example.command.replace(application, "emitting:application")
+    command = example.command.replace(application, f"{module}:application")
     service = start.command(
-        command,
+        f"{command} {more}",
         cwd=example.cwd,
         PYTHONPATH=str(APPLICATIONS),
         E2E_APP=application,
@@ -45,12 +48,18 @@ def emitting(start, example, folder):
     return service
 
 
-def lost(folder, data) -> int:
-    """How many of the last numbers are not stored; all before them are, once each."""
-    [last] = folder.glob("last.*")
-    stored = [int(one.entry.message) for one in stored_logs(data, LogQuery(logger="emitter"))]
+def lost(folder, data, pid: int | None = None) -> int:
+    """How many of the last numbers (of this process) are not stored; all before them are, once each."""
+    [last] = folder.glob(f"last.{pid or '*'}")
+    query = LogQuery(logger="emitter", attributes={"pid": last.suffix[1:]})
+    stored = [int(one.entry.message) for one in stored_logs(data, query)]
     assert stored == list(range(stored[0], stored[-1] + 1))
     return int(last.read_text()) - stored[-1]
+
+
+def emitters(folder) -> set[int]:
+    """The processes that have logged."""
+    return {int(path.suffix[1:]) for path in folder.glob("last.*")}
 
 
 @pytest.mark.parametrize(
@@ -65,9 +74,39 @@ def test_at_the_end_nothing_is_lost_but_the_last_moment(start, tmp_path, example
     assert missing <= MOST
 
 
+def test_forks_beside_writing_reading_and_counting_neither_hang_nor_lose(tmp_path):
+    print(forks(tmp_path, 50))
+
+
 def test_kill_9_loses_at_most_a_flush_interval(start, tmp_path):
     service = emitting(start, FASTAPI, tmp_path)
     service.server.kill()
     missing = lost(tmp_path, start.data)
     print(f"kill -9: {missing} entries of 500/s lost")
     assert missing <= 500 + MOST
+
+
+def test_a_worker_that_gunicorn_kills_for_its_timeout_loses_at_most_a_flush_interval(start, tmp_path):
+    service = emitting(start, DJANGO_SYNC, tmp_path, "blocking", "--timeout 2 --workers 1")
+    [blocked] = emitters(tmp_path)
+    with suppress(httpx.TransportError):  # or 500, as the worker has time for it
+        CLIENT.get(f"{service.server.url}/block", timeout=30)
+    until(lambda: service.get("/").status_code and len(emitters(tmp_path)) == 2, "another worker serves")
+    service.server.stop()
+    missing = lost(tmp_path, start.data, blocked)
+    print(f"gunicorn's timeout: {missing} entries of 500/s lost")
+    assert missing <= 500 + MOST
+
+
+def test_a_reload_of_uvicorn_loses_nothing_but_the_last_moment(start, tmp_path):
+    source = tmp_path / "source" / "edited.py"
+    source.parent.mkdir()
+    source.write_text("before = True")
+    service = emitting(start, FASTAPI, tmp_path, more=f"--reload --reload-dir {source.parent}")
+    [reloaded] = emitters(tmp_path)
+    source.write_text("before = False")
+    until(lambda: len(emitters(tmp_path)) == 2 and service.get("/").status_code, "another worker serves")
+    service.server.stop()
+    missing = lost(tmp_path, start.data, reloaded)
+    print(f"uvicorn --reload: {missing} entries of 500/s lost")
+    assert missing <= MOST

@@ -1,4 +1,4 @@
-"""The real servers that the end-to-end suite drives: Prometheus with promtool, and nginx.
+"""The real servers that the end-to-end suite drives: Prometheus with promtool, nginx, and a clock that can be set.
 
 python3 tools/servers.py    gets what is not here yet, and prints where each is
 
@@ -16,21 +16,32 @@ from pathlib import Path
 from workspace import BUILD
 
 FOLDER = BUILD / "servers"
-PACKAGE_OF = {"prometheus": "prometheus", "promtool": "prometheus", "nginx": "nginx"}
+CLOCK = "libfaketime.so.1"  # a library, loaded into a process by LD_PRELOAD
+PACKAGE_OF = {"prometheus": "prometheus", "promtool": "prometheus", "nginx": "nginx", CLOCK: "libfaketime"}
 VERSION_OF = {"prometheus": "--version", "promtool": "--version", "nginx": "-v"}
 SYSTEM = os.pathsep.join((os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin", "/sbin"))
+LIBRARIES = Path("/usr/lib")
 DEADLINE = 300
 
 
 def works(path: Path, name: str) -> bool:
     """Whether this server runs here: it may lack a library."""
+    command, env = [str(path), VERSION_OF.get(name, "")], dict(os.environ)
+    if name == CLOCK:
+        command, env = ["date", "+%Y"], {**env, "LD_PRELOAD": str(path), "FAKETIME": "@2001-01-01 00:00:00"}
     try:
-        done = subprocess.run(
-            [str(path), VERSION_OF[name]], capture_output=True, timeout=DEADLINE, check=False
-        )
+        done = subprocess.run(command, env=env, capture_output=True, timeout=DEADLINE, check=False)
     except OSError:
         return False
-    return done.returncode == 0
+    return done.returncode == 0 and (name != CLOCK or done.stdout == b"2001\n")
+
+
+def found(name: str) -> Path | None:
+    """Where the system has it."""
+    if name == CLOCK:
+        return next(LIBRARIES.glob(f"*/faketime/{name}"), None)
+    path = shutil.which(name, path=SYSTEM)
+    return Path(path) if path else None
 
 
 def links() -> dict[str, Path]:
@@ -96,17 +107,18 @@ def fetch(packages: set[str]) -> str:
 def get() -> tuple[Path, str]:
     """The folder that holds a link to each server, and one line on what is missing (empty where nothing is)."""
     for name in PACKAGE_OF:
-        found = shutil.which(name, path=SYSTEM)
-        if name not in links() and found and works(Path(found), name):
-            link(name, Path(found))
+        path = found(name)
+        if name not in links() and path and works(path, name):
+            link(name, path)
     missing = PACKAGE_OF.keys() - links().keys()
     if not missing:
         return FOLDER, ""
     print(f"fetching {', '.join(sorted(missing))} (once) ...", flush=True)
     wrong = fetch({PACKAGE_OF[name] for name in missing})
     for name in missing:
-        for path in (FOLDER / "root").glob(f"usr/*bin/{name}"):
-            link(name, path)
+        for pattern in (f"usr/*bin/{name}", f"usr/lib/*/faketime/{name}"):
+            for path in (FOLDER / "root").glob(pattern):
+                link(name, path)
     missing = PACKAGE_OF.keys() - links().keys()
     if not missing:
         return FOLDER, ""

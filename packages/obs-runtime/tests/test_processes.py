@@ -75,6 +75,39 @@ def test_what_was_logged_last_is_stored_when_the_process_ends(tmp_path, end, sta
     assert stored(tmp_path / "obs.db") == ["last"]
 
 
+def test_what_was_logged_before_an_exception_at_import_is_stored(tmp_path):
+    (tmp_path / "broken.py").write_text(
+        "import __main__\n__main__.log.warning('last')\nraise ValueError('broken')"
+    )
+    code, _, error = finish(run(f"sys.path.insert(0, {str(tmp_path)!r}); import broken", tmp_path / "obs.db"))
+    assert (code, "ValueError: broken" in error) == (1, True)
+    assert stored(tmp_path / "obs.db") == ["last"]
+
+
+def test_os_exit_keeps_what_was_written_by_then(tmp_path):
+    code = "log.warning('kept'); runtime.flush(); log.warning('perhaps'); os._exit(5)"
+    assert finish(run(code, tmp_path / "obs.db"))[0] == 5
+    assert stored(tmp_path / "obs.db")[:1] == ["kept"]
+
+
+def test_threads_that_log_while_the_interpreter_shuts_down_neither_hang_nor_break_it(tmp_path):
+    code = """
+import threading
+def emit(number):
+    for count in range(10**9):
+        log.info(f"{number} {count}")
+        if not count % 100:
+            time.sleep(0.0005)
+for number in range(4):
+    threading.Thread(target=emit, args=(number,), daemon=True).start()
+time.sleep(0.2)
+log.info("last")
+"""
+    status, _, error = finish(run(code, tmp_path / "obs.db"))
+    assert (status, error) == (0, "")
+    assert "last" in stored(tmp_path / "obs.db")
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGQUIT])
 def test_a_signal_with_its_default_action_still_ends_the_process_after_the_last_write(tmp_path, number):
     process = begun("log.warning('last')", tmp_path / "obs.db")
