@@ -1,8 +1,10 @@
+import math
 import time
 
 import pytest
 
 from obs_core import DeclarationError, Registry
+from obs_core.process import process_metrics
 
 pytestmark = pytest.mark.unit
 
@@ -185,3 +187,25 @@ def test_a_help_that_utf8_cannot_hold_is_mended():
     registry = Registry()
     registry.counter("orders", "Orders \ud800.").inc()
     assert registry.collect()[0].metadata.help == "Orders ?."
+
+
+def test_every_family_that_a_registry_adds_says_what_it_is():
+    registry = Registry()
+    orders = registry.counter("orders", "Orders.", labels=("plan",))
+    for number in range(2001):
+        orders.labels(number).inc()
+    orders.labels("y" * 1000).inc(math.nan)
+    registry.gauge("broken", "Broken.").set_function(lambda: 1 / 0)
+    registry.collect()
+    process_metrics(registry)
+    own = [
+        family.metadata for family in registry.collect() if family.metadata.name not in ("orders", "broken")
+    ]
+    assert [metadata.name for metadata in own if metadata.name.startswith("obs_")] == [
+        "obs_gauge_functions_failed",
+        "obs_label_values_cut",
+        "obs_series_dropped",
+        "obs_values_ignored",
+    ]
+    assert len(own) > 4
+    assert all(metadata.help.endswith(".") for metadata in own)

@@ -552,3 +552,21 @@ def test_a_runtime_that_was_never_stopped_warns_when_it_goes_and_stops(tmp_path)
     with EmbeddedRuntime(SQLiteStorage(tmp_path / "obs.db"), signals=False) as runtime:
         runtime.flush()
         assert messages(runtime.storage) == ["kept"]
+
+
+def test_a_gauge_whose_function_blocks_for_ever_stops_neither_metrics_nor_entries(storage):
+    registry, goes_on = Registry(), threading.Event()
+    registry.gauge("jobs", "Jobs.").set_function(lambda: goes_on.wait(60))
+    orders = registry.counter("orders", "Orders.")
+    runtime = EmbeddedRuntime(storage, registry=registry, flush_interval=0.05)
+    try:
+        with runtime:
+            for number in range(3):
+                orders.inc()
+                runtime.logger("shop").info(str(number))
+                runtime.flush()
+                assert exposed(runtime)["orders_total"] == number + 1
+            assert exposed(runtime)['obs_gauge_functions_failed_total{metric="jobs"}'] == 1
+    finally:
+        goes_on.set()
+    assert not runtime.running

@@ -10,14 +10,16 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
 from operator import attrgetter
 from time import time
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from ._context import bound
 from ._errors import DeclarationError
 from ._exact import Tally, exact, new_lock
-from ._functions import Question
 from ._records import Exemplar
 from ._timing import Timer
+
+if TYPE_CHECKING:
+    from ._functions import Question
 
 # The advice of the OpenTelemetry semantic conventions for HTTP durations, in seconds.
 DEFAULT_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
@@ -132,6 +134,8 @@ class Gauge(_Bound):
         """
         if not callable(function):
             raise TypeError(f"set_function needs something to call, not {function!r}")
+        from ._functions import Question  # few need it, and its import takes time  # noqa: PLC0415
+
         self._question = Question(function, number, self._tally)
 
     def values(self) -> Sequence[float]:

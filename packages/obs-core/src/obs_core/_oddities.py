@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from ._families import MAX_LABEL_VALUE, MAX_SERIES, Family
-from ._functions import PATIENCE
 from ._records import MetricFamily, MetricMetadata
 from .encoders._series import series_key
 
@@ -26,7 +25,7 @@ _ODDITIES: Final[Sequence[tuple[str, str, Callable[[Family[Any]], int]]]] = (
     ),
     (
         "obs_gauge_functions_failed",
-        f"Calls of functions of a gauge that raised, or took over {PATIENCE} s for the first time.",
+        "Calls of functions of a gauge that raised, or took over 0.25 s for the first time.",
         lambda family: family.tally.failed,
     ),
 )

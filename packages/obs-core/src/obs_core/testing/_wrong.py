@@ -18,6 +18,7 @@ NO_ENTRIES: Final[list[Change]] = [
     *(change for name in ("logger", "trace_id", "span_id") for change in _each(name, None, 7)),
     *_each("attributes", None, [], {1: "x"}, {"a": {None: 1}}, {"a\ud800": 1}),
     *_each("attributes", {"a": object}, {"a": [object]}, {"a": "a\ud800"}),
+    *_each("attributes", {"a": b"x"}, {"a": (1,)}, {"a": {1}}, {"a": [{"b": (1,)}]}),
 ]
 NO_SAMPLES: Final[list[Change]] = [
     *_each("name", None, 7, "a\ud800"),
