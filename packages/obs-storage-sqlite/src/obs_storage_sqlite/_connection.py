@@ -60,7 +60,7 @@ def look_over(connection: sqlite3.Connection, seconds: float = _LOOK) -> None:
     finally:
         connection.set_progress_handler(None, 0)
     if found != "ok":
-        damage = sqlite3.DatabaseError(found)
+        damage = sqlite3.DatabaseError(" ".join(found.split()))
         damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
         raise damage
 
@@ -82,6 +82,11 @@ def retried(work: Callable[[], object]) -> None:
 def is_damage(error: sqlite3.Error) -> bool:
     """Whether the file itself is at fault: only then it may be set aside."""
     return code(error) in _DAMAGED
+
+
+def is_cut(error: sqlite3.Error) -> bool:
+    """Whether the file or its journal is shorter than it was."""
+    return getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_SHORT_READ
 
 
 def is_full(error: sqlite3.Error) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 from obs_core import StorageError
 
-from ._connection import PATIENCE, connect, is_damage, is_full, look_over, looked_over, retried
+from ._connection import PATIENCE, connect, is_cut, is_damage, is_full, look_over, looked_over, retried
 from ._files import alone, beside, create_database, identity, set_aside
 from ._forks import inside_sqlite, watch
 from ._gate import Gate, pause
@@ -72,7 +72,14 @@ class Database:
             try:
                 return work(self._connection)
             except sqlite3.Error as error:
+                self.doubt(error)
                 raise StorageError(f"{self.path} could not be read: {error}") from error
+
+    def doubt(self, error: sqlite3.Error) -> None:
+        """Somebody could not read: where the files are at fault, they are opened anew before the next write."""
+        if is_damage(error) or is_cut(error):
+            self._identity = None
+            self._looked = -1.0
 
     def select(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         """All rows of one query."""
@@ -145,7 +152,7 @@ class Database:
     def _note(self, connection: sqlite3.Connection) -> None:
         with closing(connection.execute("SELECT id FROM generation")) as cursor:
             self.generation = str(cursor.fetchone()[0])
-        self._identity = identity(self.path)
+        self._identity = self._identities()
         self._looked = time.monotonic()
 
     def _set_aside(self) -> None:
@@ -220,8 +227,12 @@ class Database:
         if time.monotonic() - self._looked < 1.0:
             return
         self._looked = time.monotonic()
-        if identity(self.path) != self._identity or not beside(self.path, "-wal").exists():
+        if self._identities() != self._identity:
             self._reopen()
+
+    def _identities(self) -> object:
+        """Of the file and of its journal. A reader would make a new journal where the old one was removed."""
+        return identity(self.path), identity(beside(self.path, "-wal"))
 
     def _reopen(self) -> None:
         # Where it fails, the next look tries again.

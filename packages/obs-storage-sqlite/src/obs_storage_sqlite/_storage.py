@@ -112,6 +112,7 @@ class SQLiteStorage:
                     await connection.execute_fetchall("BEGIN")
                     return await work(connection)
         except aiosqlite.Error as error:
+            self._open_writer().doubt(error)
             raise StorageError(f"{self._path} could not be read: {error}") from error
 
     async def fetch(self, sql: str, values: Sequence[Any]) -> list[Any]:

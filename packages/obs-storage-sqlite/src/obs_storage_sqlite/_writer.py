@@ -69,6 +69,10 @@ class Writer:
         """The random name of the file's life; after a file was removed, that of the new one."""
         return self._opened.result().generation
 
+    def doubt(self, error: sqlite3.Error) -> None:
+        """Tell the thread that somebody could not read; nobody waits for what comes of it."""
+        self._put(_Job(lambda database: database.doubt(error), None, 0))
+
     async def run(self, work: Callable[[Database], T]) -> T:
         """Run `work` in the thread. Raises what it raised; cancelled, it is done all the same."""
         job = _Job(work, None, None, 0)
