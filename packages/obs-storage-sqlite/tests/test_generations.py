@@ -21,12 +21,6 @@ async def cursors(storage: SQLiteStorage, query: LogQuery) -> list[str]:
     return [one.cursor async for one in storage.logs.read(query)]
 
 
-async def look_again(storage: SQLiteStorage) -> None:
-    """As if the second between two looks had passed."""
-    database = await storage.run(lambda database: database)
-    database._looked -= 2
-
-
 def remove(path: Path) -> None:
     for ending in ("", "-wal", "-shm"):
         path.with_name(path.name + ending).unlink(missing_ok=True)
@@ -39,7 +33,6 @@ async def test_a_reader_gives_and_takes_cursors_of_the_file_that_it_reads(tmp_pa
         await writer.logs.write(entries(100, "old"))
         old = await cursors(reader, LogQuery())
         remove(path)
-        await look_again(writer)
         await writer.logs.write(entries(20, "new"))
         with pytest.raises(CursorExpiredError):
             await cursors(reader, LogQuery(after=old[-1]))
@@ -58,7 +51,6 @@ async def test_a_file_that_is_replaced_between_two_pages_ends_the_reading(tmp_pa
         answers = storage.logs.read(LogQuery())
         await anext(answers)
         remove(path)
-        await look_again(storage)
         await storage.logs.write(entries(20, "new"))
         with pytest.raises(CursorExpiredError):
             assert {one.entry.message[:3] async for one in answers} == {"old"}
@@ -86,7 +78,6 @@ async def test_a_backup_that_was_put_back_has_another_generation_and_its_own_ser
         after = (await cursors(storage, LogQuery()))[-1]
         remove(path)
         backup.replace(path)
-        await look_again(storage)
         await storage.metrics.write([MetricSample("unrelated", 3.0, 3.0)])
         await storage.metrics.write([MetricSample("orders", 4.0, 4.0)])
         found = [(one.name, one.value) async for one in storage.metrics.read(MetricQuery())]

@@ -79,7 +79,6 @@ class Database:
         """Somebody could not read: where the files are at fault, they are opened anew before the next write."""
         if is_damage(error) or is_cut(error):
             self._identity = None
-            self._looked = -1.0
 
     def select(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         """All rows of one query."""
@@ -152,8 +151,7 @@ class Database:
     def _note(self, connection: sqlite3.Connection) -> None:
         with closing(connection.execute("SELECT id FROM generation")) as cursor:
             self.generation = str(cursor.fetchone()[0])
-        self._identity = self._identities()
-        self._looked = time.monotonic()
+        self._identity: object = self._identities()
 
     def _set_aside(self) -> None:
         """Look once more, with no other at it: whoever came first may have begun a new file already."""
@@ -223,16 +221,13 @@ class Database:
             self._connection.execute("PRAGMA busy_timeout=0")
 
     def _notice_replacement(self) -> None:
-        """Each second: a file that was removed or replaced would swallow every write without an error."""
-        if time.monotonic() - self._looked < 1.0:
-            return
-        self._looked = time.monotonic()
+        """Before each write: one that was removed or replaced would swallow it without an error, or spoil it."""
         if self._identities() != self._identity:
             self._reopen()
 
     def _identities(self) -> object:
-        """Of the file and of its journal. A reader would make a new journal where the old one was removed."""
-        return identity(self.path), identity(beside(self.path, "-wal"))
+        """Of the file, its journal and its shared memory: where one was removed, whoever comes makes a new one."""
+        return [identity(beside(self.path, ending)) for ending in ("", "-wal", "-shm")]
 
     def _reopen(self) -> None:
         # Where it fails, the next look tries again.
