@@ -7,6 +7,7 @@ build [PACKAGE ...]     wheels and source archives, into dist/
 audit                   known weaknesses in what is installed, where the package index knows of them
 bench [PACKAGE ...]     our figures beside the peers'
 replay FOLDER [--storage sqlite|ring|memory|all]   a folder of log files through the whole path
+soak [NAME ...] [--minutes N]           kills, power cuts, full disks and strangers, for minutes
 matrix [PACKAGE ...]    every Python found here, each line of FastAPI and Django
 ANYTHING ELSE           is passed on to hatch
 """
@@ -19,6 +20,7 @@ import checks
 import demo
 import pythons
 import replay
+import soak
 import suites
 from workspace import TOP, chosen, guarded, run, set_up, tool
 
@@ -38,6 +40,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "build": build,
     "bench": bench.main,
     "replay": replay.main,
+    "soak": soak.main,
     "matrix": pythons.main,
 }
 

@@ -1,6 +1,6 @@
 """A service on a disk that fails: `/log/COUNT` logs so many lines, each hundredth of them an ERROR.
 
-Both kinds are numbered on their own, and `/sent` says how many there were.
+Both kinds are numbered on their own, and `/sent` says how many there were. With E2E_BARE=1 it is without us.
 """
 
 import logging
@@ -19,7 +19,8 @@ log = logging.getLogger("faulty")
 numbers, errors = count(1), count(1)
 sent = {"lines": 0, "errors": 0}
 app = FastAPI()
-observe(app, runtime)
+if not os.environ.get("E2E_BARE"):
+    observe(app, runtime)
 
 
 @app.get("/log/{lines}")
@@ -38,6 +39,12 @@ def write(lines: int, padding: int = 0) -> dict[str, int]:
 @app.get("/mark/{name}")
 def mark(name: str) -> str:
     log.info("mark %s", name)
+    return name
+
+
+@app.get("/urgent/{name}")
+def urgent(name: str) -> str:
+    log.error("mark %s", name)
     return name
 
 

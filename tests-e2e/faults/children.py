@@ -101,7 +101,6 @@ def start(
     module: str, folder: Path, *arguments: object, env: Mapping[str, str] | None = None
 ) -> subprocess.Popen[str]:
     """`python -m faults.MODULE FOLDER ARGUMENTS`, with the shim where `env` says so."""
-    folder.mkdir(parents=True, exist_ok=True)
     return subprocess.Popen(
         [sys.executable, "-m", f"faults.{module}", str(folder), *map(str, arguments)],
         env=environment({"PYTHONPATH": str(TOP / "tests-e2e"), **(env or {})}),
@@ -131,6 +130,7 @@ def in_lanes(module: str, folder: Path, count: int, *more: str, lanes: int = 2) 
 
     def run(lane: int) -> dict[str, int]:
         share = count // lanes + (lane < count % lanes)
+        (folder / str(lane)).mkdir(parents=True, exist_ok=True)
         process = start(module, folder / str(lane), share, lane + 1, *more, env=disks[lane].env)
         return finished(process, DEADLINE + 5 * count)
 

@@ -43,11 +43,13 @@ OUTAGES = (
     Outage("board full", ("enospc",), "-live/"),
     # What cannot be shown to the others is not shown at all, or totals would fall at the next worker.
     Outage("no writing, board", ("eio",), "-live/", metrics_may_fail=True),
+    Outage("disk read-only", ("readonly",), metrics_may_fail=True),
     Outage("no locks", ("nolocks",), logs_may_fail=True),
 )
 
 
 def start(stack: ExitStack, folder: Path, disk: Disk) -> Service:
+    folder.mkdir(parents=True, exist_ok=True)
     return Starter(stack, folder, disk.env).command(COMMAND, cwd=APPLICATIONS)
 
 
@@ -109,10 +111,14 @@ def _are_right(outage: Outage, answers: dict[str, int]) -> None:
         holds(status in allowed, f"{outage.name}: {page} was answered with {status}")
 
 
-def seconds_until_written(service: Service, name: str) -> float:
-    """How long it takes until what is logged now can be read."""
-    name, begun = re.sub(r"\W+", "-", name), time.monotonic()
-    service.get(f"/mark/{name}")
+def slug(name: str) -> str:
+    return re.sub(r"\W+", "-", name)
+
+
+def seconds_until_written(service: Service, name: str, kind: str = "mark") -> float:
+    """How long it takes until what is logged now can be read. What is `urgent` is written at once."""
+    name, begun = slug(name), time.monotonic()
+    service.get(f"/{kind}/{name}")
     while time.monotonic() < begun + WITHIN + NOISE:
         found = service.get(f"/logs?q=mark+{name}", **service.headers)
         if found.status_code == 200 and found.text:

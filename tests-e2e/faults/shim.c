@@ -3,6 +3,7 @@
    A file in FOLDER with the name of a fault switches it on; its text is "PART [SECONDS]", PART being part of the paths
    that it is for, each followed by "$". It is for no others than ours, whose names hold ".db".
        enospc          writing what is new fails, as on a full disk
+       readonly        writing fails, as where the system has mounted the disk anew after errors
        eio             writing fails          synceio    syncing fails     slowsync   syncing takes so many seconds
        noshm           no shared memory       nolocks    no locks
    With OBS_FAULTS_LOG=FILE every change that was made is appended to FILE, with its data, also those of *.ack.
@@ -75,6 +76,7 @@ static int write_fails(const char *path, int file, off64_t end) {
     struct stat64 status;
     if (on("enospc", path) && (fstat64(file, &status) || end > status.st_size)) return errno = ENOSPC, 1;
     if (on("eio", path)) return errno = EIO, 1;
+    if (on("readonly", path)) return errno = EROFS, 1;
     return fails(path);
 }
 

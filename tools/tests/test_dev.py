@@ -49,7 +49,9 @@ def test_real_old_pythons_of_this_machine_say_the_same():
 def test_without_a_command_it_says_what_there_is():
     done = run(sys.executable, str(DEV))
     assert done.returncode == 2
-    assert all(f"\n{name} " in done.stdout for name in ("demo", "test", "check", "bench", "replay", "matrix"))
+    assert all(
+        f"\n{name} " in done.stdout for name in ("demo", "test", "check", "bench", "replay", "soak", "matrix")
+    )
 
 
 @pytest.mark.parametrize(
@@ -63,6 +65,8 @@ def test_without_a_command_it_says_what_there_is():
         (["demo", "--data", f"{DEV}/below"], f"{DEV}/below"),
         (["demo", "--host", "203.0.113.1"], "203.0.113.1"),
         (["replay", "/nowhere/at/all"], "/nowhere/at/all"),
+        (["soak", "earthquakes"], "earthquakes"),
+        (["soak", "--minutes", "0"], "--minutes 0"),
     ],
 )
 def test_what_cannot_be_done_is_one_line_that_names_it(arguments, named):

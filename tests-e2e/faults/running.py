@@ -1,0 +1,224 @@
+"""What happens to the files of a service that runs: removed, replaced, cut, damaged, held by one that stands still."""
+
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from harness.history import stored_logs
+from harness.prometheus import not_here
+from harness.service import Service
+from obs_core import LogQuery
+
+from .figures import Figures, holds
+from .outages import said, seconds_until_written, slug, start
+from .shim import Disk
+
+_HOLD = """
+import os, signal, sqlite3, sys, time
+from pathlib import Path
+from obs_storage_sqlite._gate import Gate
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+with Gate(Path(sys.argv[1] + "-lock")).held(10):
+    while True:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            break
+        except sqlite3.OperationalError:
+            time.sleep(0.001)
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def _elsewhere(path: Path, code: str) -> None:
+    """From another process: to close the file in this one would let go of nothing of the service's, but be sure."""
+    subprocess.run([sys.executable, "-c", code, str(path)], check=True, timeout=60)
+
+
+def file_removed(path: Path) -> None:
+    path.unlink()
+
+
+def file_and_journal_removed(path: Path) -> None:
+    for ending in ("", "-wal", "-shm"):
+        Path(f"{path}{ending}").unlink(missing_ok=True)
+
+
+def file_replaced_by_an_older_copy(path: Path) -> None:
+    code = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).backup(sqlite3.connect(sys.argv[1] + '.copy'))"
+    _elsewhere(path, code)
+    Path(f"{path}.copy").rename(path)
+
+
+def journal_removed(path: Path) -> None:
+    Path(f"{path}-wal").unlink()
+
+
+def shared_memory_removed(path: Path) -> None:
+    Path(f"{path}-shm").unlink()
+
+
+def journal_emptied(path: Path) -> None:
+    os.truncate(f"{path}-wal", 0)
+
+
+def gate_removed(path: Path) -> None:
+    Path(f"{path}-lock").unlink()
+
+
+def board_removed(path: Path) -> None:
+    shutil.rmtree(f"{path}-live")
+
+
+def pages_overwritten(path: Path) -> None:
+    code = "import sys; open(sys.argv[1], 'r+b').write(b'no database' * 4000)"
+    _elsewhere(path, code)
+
+
+CASES: tuple[Callable[[Path], None], ...] = (
+    gate_removed,
+    shared_memory_removed,
+    file_replaced_by_an_older_copy,
+    file_removed,
+    file_and_journal_removed,
+    journal_removed,
+    journal_emptied,
+    pages_overwritten,
+    board_removed,
+)
+
+
+def files_of_a_service(folder: Path, rounds: int) -> Figures:
+    """Each of them, so many times, on one service that goes on being asked."""
+    figures: Figures = {}
+    with ExitStack() as stack:
+        service = start(stack, folder, Disk(folder / "faults"))
+        path = folder / "data" / "obs.db"
+        for number in range(rounds):
+            for case in CASES:
+                name = case.__name__.replace("_", " ")
+                is_read_after(service, f"before {name} {number}")
+                case(path)
+                figures[f"{name}: read again after"] = is_read_after(service, f"after {name} {number}")
+                _make_room(path)
+        sent = service.get("/sent").json()["lines"]
+        holds(service.metrics().total("obs_log_entries_total") >= sent, "totals were lost")
+        service.server.stop()
+        aside = len(said(service.server.output))
+    last = f"mark {slug(f'after {name} {number}')}"
+    found = [one.entry.message for one in stored_logs(folder / "data", LogQuery(text=last))]
+    holds(found == [last], "another process does not find what the service wrote last")
+    return {**figures, "lines on stderr": str(aside)}
+
+
+def is_read_after(service: Service, name: str) -> str:
+    """Requests go on, and what is logged now is read; the seconds until then."""
+    for _ in range(5):
+        status = service.get("/log/20").status_code
+        holds(status == 200, f"{name}: a request was answered with {status}")
+    return f"{seconds_until_written(service, name, 'urgent'):.1f} s"
+
+
+def _make_room(path: Path) -> None:
+    """After three files that were set aside a storage refuses; here each case is for itself."""
+    for aside in path.parent.glob("obs.db.corrupt-*"):
+        aside.unlink()
+
+
+def lock_holder_stands_still(folder: Path, seconds: float) -> Figures:
+    """Another process is stopped in the middle of a commit, and killed after so many seconds."""
+    with ExitStack() as stack:
+        service = start(stack, folder, Disk(folder / "faults"))
+        path = folder / "data" / "obs.db"
+        is_read_after(service, "before")
+        holder = subprocess.Popen([sys.executable, "-c", _HOLD, str(path)], stdout=subprocess.PIPE, text=True)
+        try:
+            holds(holder.stdout is not None and holder.stdout.readline() == "held\n", "nothing is held")
+            holder.send_signal(signal.SIGSTOP)
+            answers = _ask_for(service, seconds)
+        finally:
+            holder.kill()
+            holder.communicate()
+        again = is_read_after(service, "after")
+        sent = service.get("/sent").json()["lines"]
+        service.server.stop()
+    stored = [one.entry.message for one in stored_logs(folder / "data", LogQuery(logger="faulty"))]
+    lines = [message for message in stored if not message.startswith("mark")]
+    holds(len(lines) == len(set(lines)) == sent, f"{sent} lines were sent, {len(lines)} are stored")
+    return {"read again after": again, "answers meanwhile": str(answers), "lines, all stored once": str(sent)}
+
+
+def _ask_for(service: Service, seconds: float) -> int:
+    end, answers = time.monotonic() + seconds, 0
+    while time.monotonic() < end:
+        for page in ("/log/20", "/metrics", "/logs?limit=5"):
+            status = service.get(page, **service.headers).status_code
+            holds(status == 200, f"{page} was answered with {status}")
+            answers += 1
+    return answers
+
+
+def real_disk_full(folder: Path, seconds: float) -> Figures:
+    """A file system of 64 MB in memory, filled to its last byte under a service."""
+    with ExitStack() as stack:
+        data = stack.enter_context(small_disk(folder / "data", 64))
+        service = start(stack, folder, Disk(folder / "faults"))
+        for number in range(20):
+            service.get("/log/2000")
+            is_read_after(service, f"before {number}")
+        ballast = data / "ballast"
+        _fill(ballast)
+        answers = _ask_for(service, seconds)
+        free = os.statvfs(data)
+        seen = service.metrics()
+        ballast.unlink()
+        again = is_read_after(service, "after")
+        service.server.stop()
+        whole = sqlite3.connect(data / "obs.db").execute("PRAGMA integrity_check").fetchone()[0]
+        holds(whole == "ok", f"integrity_check: {whole}")
+        left = len(stored_logs(data, LogQuery(logger="faulty", limit=None)))
+    return {
+        "answers meanwhile": str(answers),
+        "free bytes meanwhile": str(free.f_bavail * free.f_frsize),
+        "degraded meanwhile": f"{seen.total('obs_storage_degraded'):.0f}",
+        "read again after": again,
+        "entries at the end": str(left),
+    }
+
+
+@contextmanager
+def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
+    """A file system of its own, for which root is needed, or sudo without a password."""
+    folder.mkdir(parents=True, exist_ok=True)
+    sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    owner = f"uid={os.geteuid()},gid={os.getegid()},mode=0700"
+    mount = [*sudo, "mount", "-t", "tmpfs", "-o", f"size={megabytes}m,{owner}", "obs-faults", str(folder)]
+    if not _done(mount):
+        not_here("a file system of its own: run it as root")
+    try:
+        yield folder
+    finally:
+        holds(_done([*sudo, "umount", "--lazy", str(folder)]), f"{folder} is still mounted")
+
+
+def _done(command: list[str]) -> bool:
+    try:
+        return subprocess.run(command, capture_output=True, check=False, timeout=30).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+def _fill(ballast: Path) -> None:
+    """Take all the room there is."""
+    with ballast.open("wb", buffering=0) as file:
+        for size in (1 << 20, 1 << 12):
+            with suppress(OSError):
+                while True:
+                    file.write(bytes(size))
