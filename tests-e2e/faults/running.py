@@ -170,8 +170,8 @@ def real_disk_full(folder: Path, seconds: float) -> Figures:
     with ExitStack() as stack:
         data = stack.enter_context(small_disk(folder / "data", 64))
         service = start(stack, folder, Disk(folder / "faults"))
-        for number in range(20):
-            service.get("/log/2000")
+        for number in range(8):
+            service.get("/log/4000")
             is_read_after(service, f"before {number}")
         ballast = data / "ballast"
         _fill(ballast)

@@ -49,7 +49,7 @@ def writers(folder: Path, seconds: float, *, quick: bool = True) -> Figures:
 async def _stream(path: Path, process: "subprocess.Popen[str]") -> tuple[int, int]:
     """Follow it from the beginning, one entry after the other; how many came, and the largest journal meanwhile."""
     journal = path.with_name(f"{path.name}-wal")
-    place, largest, read = None, 0, 0
+    place, largest, read = "", 0, 0
     async with SQLiteStorage(path) as storage:
         while process.poll() is None:
             async for stored in storage.logs.read(LogQuery(after=place, limit=2000)):

@@ -31,6 +31,8 @@ _PROGRESS: Final = 25
 class Database:
     """Used by one thread. The constructor opens and, where it must, creates or sets aside the file."""
 
+    _identity: Sequence[object] | None = None
+
     def __init__(self, path: Path) -> None:
         self.path = path
         # Blocks that could not be rewritten, so that the others have their turn.
@@ -151,7 +153,7 @@ class Database:
     def _note(self, connection: sqlite3.Connection) -> None:
         with closing(connection.execute("SELECT id FROM generation")) as cursor:
             self.generation = str(cursor.fetchone()[0])
-        self._identity: object = self._identities()
+        self._identity = self._identities()
 
     def _set_aside(self) -> None:
         """Look once more, with no other at it: whoever came first may have begun a new file already."""
@@ -225,7 +227,7 @@ class Database:
         if self._identities() != self._identity:
             self._reopen()
 
-    def _identities(self) -> object:
+    def _identities(self) -> Sequence[object]:
         """Of the file, its journal and its shared memory: where one was removed, whoever comes makes a new one."""
         return [identity(beside(self.path, ending)) for ending in ("", "-wal", "-shm")]
 
