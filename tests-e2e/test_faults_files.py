@@ -2,7 +2,7 @@
 
 import pytest
 
-from faults.running import files_of_a_service, lock_holder_stands_still, real_disk_full
+from faults.running import files_of_a_service, lock_holder_stands_still, real_disk_full, starts_in_any_case
 from faults.strange import CASES, name_of
 from harness import TOP
 
@@ -21,6 +21,10 @@ def test_a_strange_file_is_met_by_its_rule_which_is_stated(tmp_path, case):
 
 def test_a_service_goes_on_whatever_happens_to_its_files(tmp_path):
     print(files_of_a_service(tmp_path, 1))
+
+
+def test_a_service_starts_whatever_stands_where_its_file_should_be(tmp_path):
+    print(starts_in_any_case(tmp_path, 0.5))
 
 
 def test_a_process_that_stands_still_in_a_commit_holds_up_nobodys_requests(tmp_path):

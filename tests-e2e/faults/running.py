@@ -132,6 +132,32 @@ def _make_room(path: Path) -> None:
         aside.unlink()
 
 
+def starts_in_any_case(folder: Path, seconds: float) -> Figures:
+    """Another application's file is in its place: memory stands in for the history, and the file stays what it is."""
+    data = folder / "data"
+    data.mkdir(mode=0o700)
+    path = data / "obs.db"
+    connection = sqlite3.connect(path)
+    connection.executescript("CREATE TABLE users (name); INSERT INTO users VALUES ('ada');")
+    connection.close()
+    before = path.read_bytes()
+    with ExitStack() as stack:
+        service = start(stack, folder, Disk(folder / "faults"))
+        again = is_read_after(service, "in memory")
+        answers = _ask_for(service, seconds)
+        degraded = service.metrics().total("obs_storage_degraded")
+        service.server.stop()
+        lines = said(service.server.output)
+    holds(degraded == 1, "metrics do not say that history is degraded")
+    holds(path.read_bytes() == before, "the other application's file was changed")
+    holds(sum("belongs to another application" in line for line in lines) == 1, f"one clear line: {lines}")
+    return {
+        "read from memory after": again,
+        "answers meanwhile": str(answers),
+        "lines on stderr": str(len(lines)),
+    }
+
+
 def lock_holder_stands_still(folder: Path, seconds: float) -> Figures:
     """Another process is stopped in the middle of a commit, and killed after so many seconds."""
     with ExitStack() as stack:

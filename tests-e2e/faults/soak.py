@@ -20,7 +20,7 @@ from .hanging import hanging
 from .kills import kills
 from .outages import flood, outages
 from .power import cuts, upgrade_cuts
-from .running import files_of_a_service, lock_holder_stands_still, real_disk_full
+from .running import files_of_a_service, lock_holder_stands_still, real_disk_full, starts_in_any_case
 from .single import single_failures
 from .strange import strange_files
 from .upgrading import upgrades
@@ -62,6 +62,7 @@ SCENARIOS: dict[str, tuple[Scenario, ...]] = {
     "writers": (Scenario("eight writers and a reader, seconds", partial(writers, quick=True), 60.0),),
     "files": (
         Scenario("strange files at start, rounds", strange_files, 2),
+        Scenario("a start beside another application's file, seconds", starts_in_any_case, 3.0),
         Scenario("files of a service that runs, rounds", files_of_a_service, 3),
     ),
     "host": (Scenario("a storage that hangs, rounds of 400 requests", partial(hanging, quick=True), 20),),

@@ -10,7 +10,9 @@ import random
 import shutil
 import sqlite3
 import stat
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,7 @@ from obs_storage_sqlite import SQLiteStorage
 
 from .children import start
 from .figures import Figures, holds
+from .shim import Disk
 
 BATCHES, ENTRIES = 30, 20
 NOBODY = 65534
@@ -62,8 +65,8 @@ class Opened:
         return str(self.answer.get("refused", ""))
 
 
-def opened(path: Path, *user: int) -> Opened:
-    process = start("opening", path, *user)
+def opened(path: Path, *user: int, env: Mapping[str, str] | None = None) -> Opened:
+    process = start("opening", path, *user, env=env)
     output, error = process.communicate(timeout=60)
     holds(process.returncode == 0, f"it failed: {error[-2000:]}")
     aside = sorted(path.parent.glob("obs.db.corrupt-*"))
@@ -261,6 +264,62 @@ def shared_memory_that_was_removed(path: Path) -> str:
     return holds_at_least(path, BATCHES * ENTRIES - 1)
 
 
+def a_disk_without_room_for_shared_memory(path: Path) -> str:
+    return _refused_until_it_is_over(path, "enospc", "-shm$")
+
+
+def a_disk_without_shared_memory(path: Path) -> str:
+    return _refused_until_it_is_over(path, "noshm", "-shm$")
+
+
+def a_disk_without_locks(path: Path) -> str:
+    return _refused_until_it_is_over(path, "nolocks", ".db")
+
+
+def _refused_until_it_is_over(path: Path, fault: str, part: str) -> str:
+    """It answers `journal_mode=WAL` as if all were well: the first write tells."""
+    made(path)
+    disk = Disk(path.parent / "faults")
+    with disk.failing(fault, part=part):
+        seen = opened(path, env=disk.env)
+    holds(seen.refused and not seen.aside, f"it should be refused: {seen}")
+    holds_at_least(path, BATCHES * ENTRIES - 1)
+    return f"refused, and nothing lost: {seen.refused.partition(': ')[2]}"
+
+
+def a_limit_on_the_size_of_files(path: Path) -> str:
+    """Writes fail while it is on, and go on when it is lifted, on the same connection."""
+    made(path)
+    done = subprocess.run(
+        [sys.executable, "-c", _LIMITED, str(path)], capture_output=True, text=True, timeout=60, check=False
+    )
+    holds(done.stdout.startswith("failed, then written"), f"{done.stdout}{done.stderr[-2000:]}")
+    holds_at_least(path, BATCHES * ENTRIES)
+    return "failed, then written"
+
+
+_LIMITED = """
+import asyncio, os, resource, sys
+from obs_core import LogEntry, StorageError
+from obs_storage_sqlite import SQLiteStorage
+
+async def main():
+    async with SQLiteStorage(sys.argv[1]) as storage:
+        _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+        batch = [LogEntry(1.0, "INFO", os.urandom(20_000).hex())]
+        try:
+            await storage.logs.write(batch)
+        except StorageError:
+            print("failed", end=", ")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+        await storage.logs.write(batch)
+        print("then written")
+
+asyncio.run(main())
+"""
+
+
 def four_that_meet_a_damaged_file_at_once(path: Path) -> str:
     path.write_bytes(random.Random(1).randbytes(100_000))
     with ThreadPoolExecutor(4) as pool:
@@ -292,6 +351,10 @@ CASES: tuple[Callable[[Path], str], ...] = (
     a_journal_that_was_removed,
     a_journal_that_was_emptied,
     shared_memory_that_was_removed,
+    a_disk_without_room_for_shared_memory,
+    a_disk_without_shared_memory,
+    a_disk_without_locks,
+    a_limit_on_the_size_of_files,
     four_that_meet_a_damaged_file_at_once,
 )
 
