@@ -27,7 +27,7 @@ from .upgrading import upgrades
 from .writers import writers
 
 # What the sizes below take, about, on two cores.
-MINUTES = 12
+MINUTES = 8
 
 
 @dataclass(frozen=True)
