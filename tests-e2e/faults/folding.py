@@ -1,13 +1,15 @@
-"""`kill -9` at random points of counting on a board and of folding the dead.
+"""`kill -9` at random points of counting on a board and of folding the dead, which also fails on a full disk.
 
 `python -m faults.folding FOLDER COUNT SEED`
 """
 
+import errno
 import json
 import os
 import random
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from obs_core import MetricFamily, MetricMetadata
@@ -47,6 +49,8 @@ def lane(folder: Path, count: int, seed: int) -> dict[str, int]:
                     f"worker {number}: {published} published, the total grew by {seen - total}",
                 )
                 total = seen
+            child_result(_fold, board, chance.randrange(1, 10), errno.ENOSPC)
+            holds(child_result(_total, board) == total, "a fold on a full disk changed the total")
             while not child(20, _fold, board, chance.randrange(1, 20)):
                 killed += 1
                 holds(child_result(_total, board) == total, "a fold that was killed changed the total")
@@ -77,9 +81,10 @@ def _total(board: Path) -> int:
     return int(sum(one.values[0] for one in Board(board).collect() if one.metadata.name == "a"))
 
 
-def _fold(board: Path, change: int) -> None:
-    fail_at(change)
-    Board(board).fold()
+def _fold(board: Path, change: int, error: int = 0) -> None:
+    fail_at(change, error)
+    with suppress(OSError if error else ()):
+        Board(board).fold()
 
 
 def _keep(board: Path) -> None:

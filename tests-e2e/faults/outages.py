@@ -48,9 +48,9 @@ OUTAGES = (
 )
 
 
-def start(stack: ExitStack, folder: Path, disk: Disk) -> Service:
+def start(stack: ExitStack, folder: Path, disk: Disk, workers: int = 1) -> Service:
     folder.mkdir(parents=True, exist_ok=True)
-    return Starter(stack, folder, disk.env).command(COMMAND, cwd=APPLICATIONS)
+    return Starter(stack, folder, disk.env).command(f"{COMMAND} --workers {workers}", cwd=APPLICATIONS)
 
 
 def outages(folder: Path, seconds: float) -> Figures:

@@ -95,11 +95,11 @@ CASES: tuple[Callable[[Path], None], ...] = (
 )
 
 
-def files_of_a_service(folder: Path, rounds: int) -> Figures:
+def files_of_a_service(folder: Path, rounds: int, workers: int = 1) -> Figures:
     """Each of them, so many times, on one service that goes on being asked."""
     figures: Figures = {}
     with ExitStack() as stack:
-        service = start(stack, folder, Disk(folder / "faults"))
+        service = start(stack, folder, Disk(folder / "faults"), workers)
         path = folder / "data" / "obs.db"
         for number in range(rounds):
             for case in CASES:

@@ -64,6 +64,7 @@ SCENARIOS: dict[str, tuple[Scenario, ...]] = {
         Scenario("strange files at start, rounds", strange_files, 2),
         Scenario("a start beside another application's file, seconds", starts_in_any_case, 3.0),
         Scenario("files of a service that runs, rounds", files_of_a_service, 3),
+        Scenario("the same with three workers, rounds", partial(files_of_a_service, workers=3), 3),
     ),
     "host": (Scenario("a storage that hangs, rounds of 400 requests", partial(hanging, quick=True), 20),),
     "strangers": (Scenario("bad things from strangers", strangers, 100_000),),
