@@ -16,7 +16,9 @@ NAMES = ("disk", "kills", "power", "writers", "files", "host", "strangers")
 def main(arguments: list[str]) -> int:
     parser = command_line("dev.py soak", __doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NAMES))
-    parser.add_argument("--minutes", type=float, default=8.0, help="about how long all of it takes on two cores (8)")
+    parser.add_argument(
+        "--minutes", type=float, default=8.0, help="about how long all of it takes on two cores (8)"
+    )
     options = parser.parse_args(arguments)
     for name in options.names:
         if name not in NAMES:
