@@ -25,10 +25,12 @@ def writers(folder: Path, seconds: float, *, quick: bool = True) -> Figures:
     """What a flush took and how large the journal was; `quick` has the bound on time hold too."""
     path = folder / "obs.db"
     process = start("writers", folder, seconds)
-    read, largest = asyncio.run(_stream(path, process))
-    output, error = process.communicate(timeout=20)
+    read, largest = asyncio.run(_stream(path, process, seconds + 120))
+    _, error = process.communicate(timeout=20)
     holds(process.returncode == 0 and not error, f"a writer failed: {error[-2000:]}")
-    took: list[float] = json.loads(output)
+    took: list[float] = [
+        one for number in range(PROCESSES) for one in json.loads(_told(folder, number).read_text())
+    ]
     stored = asyncio.run(_count(path))
     written = len(took) * BATCH
     holds(stored == written, f"{written} entries were acknowledged, {stored} are stored")
@@ -46,12 +48,14 @@ def writers(folder: Path, seconds: float, *, quick: bool = True) -> Figures:
     }
 
 
-async def _stream(path: Path, process: "subprocess.Popen[str]") -> tuple[int, int]:
+async def _stream(path: Path, process: "subprocess.Popen[str]", deadline: float) -> tuple[int, int]:
     """Follow it from the beginning, one entry after the other; how many came, and the largest journal meanwhile."""
     journal = path.with_name(f"{path.name}-wal")
     place, largest, read = "", 0, 0
+    end = time.monotonic() + deadline
     async with SQLiteStorage(path) as storage:
         while process.poll() is None:
+            holds(time.monotonic() < end, f"the writers did not end in {deadline:g} s")
             async for stored in storage.logs.read(LogQuery(after=place, limit=2000)):
                 place, read = stored.cursor, read + 1
             await storage.maintain()
@@ -81,20 +85,24 @@ async def _write(path: Path, seconds: float, number: int) -> list[float]:
     return took
 
 
-def _all(folder: Path, seconds: float) -> list[float]:
-    """The writers as forked children: what each flush took."""
+def _told(folder: Path, number: int) -> Path:
+    """Where a writer tells what each of its flushes took: a pipe would hold it up once it is full."""
+    return folder / f"{number}.json"
+
+
+def _all(folder: Path, seconds: float) -> None:
+    """The writers as forked children."""
     pids = []
     for number in range(PROCESSES):
         pid = os.fork()
         if pid == 0:
             took = asyncio.run(_write(folder / "obs.db", seconds, number))
-            (folder / f"{number}.json").write_text(json.dumps(took))
+            _told(folder, number).write_text(json.dumps(took))
             os._exit(0)
         pids.append(pid)
     for pid in pids:
         holds(os.waitpid(pid, 0)[1] == 0, "a writer failed")
-    return [one for number in range(PROCESSES) for one in json.loads((folder / f"{number}.json").read_text())]
 
 
 if __name__ == "__main__":
-    print(json.dumps(_all(Path(sys.argv[1]), float(sys.argv[2]))))
+    _all(Path(sys.argv[1]), float(sys.argv[2]))
