@@ -1,3 +1,4 @@
+import gc
 import io
 import logging
 import signal
@@ -523,3 +524,26 @@ def test_more_attributes_than_a_thousand_are_cut_and_marked(log, handler):
     attributes = one(handler).attributes
     assert attributes["obs.truncated"] is True
     assert len(attributes) <= 1001
+
+
+def test_what_is_logged_while_objects_are_deleted_is_an_entry_too(log, handler):
+    class Closing:
+        def __init__(self) -> None:
+            self.itself = self  # so that only the collector finds it, in the middle of whatever runs
+
+        def __del__(self) -> None:
+            log.info("deleted", extra={"by": "the collector"})
+
+    thresholds = gc.get_threshold()
+    gc.set_threshold(10, 1, 1)
+    try:
+        for number in range(500):
+            Closing()
+            log.info("order %d", number, extra={"order": number})
+            handler.logger("shop").info("paid", order=number)
+    finally:
+        gc.set_threshold(*thresholds)
+    gc.collect()
+    entries = handler.drain(10_000)
+    assert sum(entry.message == "deleted" for entry in entries) == 500
+    assert len(entries) == 1500

@@ -1,4 +1,4 @@
-"""What a flood of log entries leaves in a process of its own, by what the operating system says of it."""
+"""What a flood of log entries or of label values leaves in a process of its own, as the operating system sees it."""
 
 import json
 import subprocess
@@ -46,8 +46,33 @@ print(json.dumps({"grown": grown, "size": size, "kept": kept, "dropped": handler
 """
 
 
+LABELS = """
+import json
+from obs_core import Registry
+from obs_core.process import _resident_memory
+
+registry = Registry()
+orders = registry.counter("orders", "Orders.", labels=("user", "path"))
+
+def send(first, last):
+    for user in range(first, last):
+        orders.labels(f"user-{user}", f"/{user}/" + "x" * 1000).inc()
+
+send(0, 5_000)
+registry.collect()
+before = _resident_memory()
+send(5_000, 1_000_000)
+cut, dropped, counted = [dict(zip(one.keys, one.values)) for one in registry.collect()]
+print(json.dumps({"grown": _resident_memory() - before, "series": len(counted), **counted, **cut, **dropped}))
+"""
+
+
 def flood(kind: str, total: int) -> dict:
-    command = [sys.executable, "-W", "error", "-c", FLOOD, kind, str(total)]
+    return told(FLOOD, kind, str(total))
+
+
+def told(code: str, *arguments: str) -> dict:
+    command = [sys.executable, "-W", "error", "-c", code, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -68,3 +93,12 @@ def test_the_queue_takes_no_more_memory_than_it_counts(kind):
     left = flood(kind, 120_000)
     assert left["size"] > 50 * MEGABYTE
     assert left["grown"] < left["size"] + 8 * MEGABYTE
+
+
+def test_a_million_different_label_values_leave_two_thousand_series_and_a_bounded_memory():
+    left = told(LABELS)
+    assert left["series"] == 2_001
+    assert left['orders_total{user="_overflow",path="_overflow"}'] == 998_000
+    assert left['obs_series_dropped_total{metric="orders"}'] == 998_000
+    assert left['obs_label_values_cut_total{metric="orders"}'] == 1_000_000
+    assert left["grown"] < 2 * MEGABYTE

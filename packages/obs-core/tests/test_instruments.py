@@ -12,7 +12,7 @@ from functools import partial
 import pytest
 
 from obs_core import Counter, DeclarationError, Gauge, Histogram, Registry, bind
-from obs_core._exact import GIL
+from obs_core._exact import GIL, Tally
 from obs_core._queue import LogQueue
 
 pytestmark = pytest.mark.unit
@@ -573,6 +573,8 @@ def test_no_update_is_lost_between_threads(make):
         (Gauge.dec, "STORE_ATTR"),
         (Histogram.observe, "STORE_SUBSCR"),
         (Histogram.observe, "STORE_ATTR"),
+        (Tally.ignore, "STORE_ATTR"),
+        (Tally.fail, "STORE_ATTR"),
         (LogQueue.put, "STORE_SUBSCR"),
         (LogQueue.put, "STORE_ATTR"),
         (LogQueue.refuse, "STORE_SUBSCR"),
@@ -583,7 +585,7 @@ def test_no_update_is_lost_between_threads(make):
 )
 def test_nothing_is_called_between_load_and_store(function, store):
     if not GIL:
-        function = function.__wrapped__
+        function = getattr(function, "__wrapped__", function)
     names = [instruction.opname for instruction in dis.get_instructions(function)]
     additions = [index for index, name in enumerate(names) if name.startswith("BINARY_OP")]
     stores = [index for index, name in enumerate(names) if name == store]

@@ -125,7 +125,7 @@ class LogHandler(logging.Handler):
                 type(message) is str
                 and type(attributes) is dict
                 and logger.isascii()
-                and not (kept or exc_info or self.closed or self._silent)
+                and not (kept or exc_info or self._refused())
                 and self._put_plain(when, known, message, logger, bound(), attributes, attributes) is not None
             ):
                 return
@@ -173,6 +173,9 @@ class LogHandler(logging.Handler):
                 record = passed
         return self._add(record_fields, record)
 
+    def _refused(self) -> bool:
+        return self.closed or threading.get_ident() in self._silent
+
     def _put_plain(
         self,
         created: float,
@@ -205,7 +208,7 @@ class LogHandler(logging.Handler):
 
     def _add(self, make: Callable[..., Fields], *arguments: Any) -> bool:
         """Queue the fields that `make` gives, which may run code of the host, which may log."""
-        if self.closed or (self._silent and threading.get_ident() in self._silent):
+        if self._refused():
             self.queue.refuse("stopped" if self.closed else "own")
             return False
         depth = getattr(self._inside, "depth", 0)
