@@ -108,6 +108,11 @@ def build(folder: Path, out: Path) -> Path:
     return next(out.glob("*.whl"))
 
 
+def built(out: Path) -> list[Path]:
+    """What an index is given; what builds puts a `.gitignore` beside them."""
+    return sorted(path for path in out.iterdir() if path.suffix in (".whl", ".gz"))
+
+
 def check_files(wheel: Path, package: str, version: str) -> None:
     """What the wheel holds, and what it says of itself."""
     with zipfile.ZipFile(wheel) as opened:
@@ -145,8 +150,7 @@ def check_alone(wheel: Path, package: str, version: str, folder: Path) -> None:
 def check_wheel(out: Path, wheel: Path, package: str, version: str) -> None:
     """All that is checked before anything is published."""
     set_up()
-    files = [str(path) for path in sorted(out.iterdir()) if path.suffix in (".whl", ".gz")]
-    if run(tool("twine"), "check", "--strict", *files, quiet=True):
+    if run(tool("twine"), "check", "--strict", *map(str, built(out)), quiet=True):
         raise DevError("an index would refuse it: see above")
     if run(tool("check-wheel-contents"), str(wheel), quiet=True):
         raise DevError("the wheel holds what it should not: see above")
@@ -183,9 +187,7 @@ def rehearse(package: str, version: str) -> None:
         print(f"changelog:\n{date_changelog(folder, version)}")
         wheel = build(folder, out)
         check_wheel(out, wheel, package, version)
-        print(
-            f"built and checked: {', '.join(sorted(path.name for path in out.iterdir() if path.suffix != '.md'))}"
-        )
+        print(f"built and checked: {', '.join(path.name for path in built(out))}")
     print(f"tag: {floors.tag(package, version)}")
 
 

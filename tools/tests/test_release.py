@@ -29,8 +29,7 @@ def test_a_dry_run_bumps_checks_builds_and_prints_the_tag_and_changes_nothing():
     assert done.returncode == 0, done.stdout + done.stderr
     assert "version: 0.1.0 -> 0.1.0" in done.stdout
     assert "### Added" in done.stdout
-    assert "obs_django-0.1.0-py3-none-any.whl" in done.stdout
-    assert "obs_django-0.1.0.tar.gz" in done.stdout
+    assert "built and checked: obs_django-0.1.0-py3-none-any.whl, obs_django-0.1.0.tar.gz\n" in done.stdout
     assert done.stdout.endswith("tag: obs-django-v0.1.0\n")
     assert state() == before
 
