@@ -25,7 +25,7 @@ from shared.metrics import bench_metrics
 from shared.reading import bench_queries, bench_scan, bench_size
 from shared.real import bench_real
 from shared.tools import report, seal_all
-from shared.upkeep import bench_retention
+from shared.upkeep import bench_retention, longest_lock
 
 from obs_core import LogEntry, StoredLog
 from obs_core.encoders import encode_ndjson
@@ -51,7 +51,7 @@ async def bench_logs(folder: Path, entries: list[LogEntry], count: int) -> None:
                 report(
                     "merging: the longest of the last steps",
                     f"{worst * 1000:.0f} ms",
-                    f"{steps} in {seconds:.1f} s",
+                    f"{steps} in {seconds:.1f} s, {await longest_lock(storage)}",
                 )
             await bench_size(storage, folder, lines, place)
             await bench_queries(storage, folder)

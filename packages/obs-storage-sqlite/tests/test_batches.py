@@ -6,7 +6,7 @@ from contextlib import closing
 import pytest
 
 from obs_core import LogEntry, LogQuery, MetricSample, StorageError
-from obs_storage_sqlite import SQLiteStorage
+from obs_storage_sqlite import SQLiteStorage, _sealing
 from obs_storage_sqlite._database import Database
 
 pytestmark = pytest.mark.integration
@@ -148,3 +148,21 @@ async def test_a_file_of_version_2_is_upgraded_and_keeps_its_cursors_and_batches
         await settle(storage)
         assert await storage.logs.count() == 4004
         assert await storage.verify() == []
+
+
+@pytest.mark.asyncio
+async def test_a_storage_that_is_at_rest_is_not_looked_through_again_until_somebody_writes(
+    tmp_path, monkeypatch
+):
+    looks = []
+    look = _sealing.plan_seal
+    monkeypatch.setattr(_sealing, "plan_seal", lambda database: looks.append(1) or look(database))
+    async with SQLiteStorage(tmp_path / "obs.db") as storage, SQLiteStorage(tmp_path / "obs.db") as other:
+        await settle(storage)
+        looks.clear()
+        await settle(storage)
+        assert not looks
+        await other.logs.write(entries(4000))
+        await settle(storage)
+        assert looks
+        assert await storage.fetch("SELECT count(*) FROM blocks", ()) == [(1,)]

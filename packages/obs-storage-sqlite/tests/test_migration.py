@@ -14,7 +14,7 @@ import pytest
 
 from obs_core import LogEntry, LogQuery, MetricMetadata, MetricQuery, MetricSample
 from obs_storage_sqlite import SQLiteStorage
-from obs_storage_sqlite._migration import begin_upgrade, blocks_of, upgrade_step
+from obs_storage_sqlite._migration import begin_upgrade, blocks_of, plan_upgrade
 from obs_storage_sqlite._schema import APPLICATION_ID
 
 pytestmark = pytest.mark.integration
@@ -72,6 +72,12 @@ def version_1(path: Path, logs: int, samples: int) -> list[LogEntry]:
     return entries[10:-1]
 
 
+def _step(connection: sqlite3.Connection) -> None:
+    step = plan_upgrade(connection)
+    assert step is not None
+    step(connection)
+
+
 async def check(path: Path, entries: list[LogEntry], logs: int, samples: int) -> None:
     async with SQLiteStorage(path) as storage:
         stored = [one async for one in storage.logs.read(LogQuery())]
@@ -108,7 +114,7 @@ async def test_an_upgrade_that_was_cut_off_goes_on_where_it_was(tmp_path):
     path = tmp_path / "obs.db"
     entries = version_1(path, 9000, 300)
     connection = sqlite3.connect(path, isolation_level=None)
-    for step in (partial(begin_upgrade, version=1), upgrade_step):
+    for step in (partial(begin_upgrade, version=1), _step):
         connection.execute("BEGIN IMMEDIATE")
         step(connection)
         connection.execute("COMMIT")

@@ -14,7 +14,7 @@ from ._connection import PATIENCE, connect, is_cut, is_damage, is_full, look_ove
 from ._files import alone, beside, create_database, identity, set_aside
 from ._forks import inside_sqlite, watch
 from ._gate import Gate, pause
-from ._migration import upgrade_step
+from ._migration import plan_upgrade
 from ._relief import Relief, drop_oldest
 from ._reserve import Reserve
 from ._schema import VERSION, renew
@@ -37,6 +37,10 @@ class Database:
         self.path = path
         # Blocks that could not be rewritten, so that the others have their turn.
         self.unreadable: set[int] = set()
+        self._seen: tuple[int, int, str] | None = None
+        self._settled: tuple[int, int, str] | None = None
+        # Seconds of the longest hold of the write lock; whoever measures sets it back.
+        self.longest = 0.0
         self.relief = Relief(path)
         self._reserve = Reserve(beside(path, "-reserve"))
         try:
@@ -85,6 +89,16 @@ class Database:
     def select(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         """All rows of one query."""
         return self.read(lambda connection: connection.execute(sql, values).fetchall())
+
+    def is_settled(self) -> bool:
+        """Whether nothing was written, by whomever, since the look before the last `settle`."""
+        ((version,),) = self.select("PRAGMA data_version")
+        self._seen = (version, self._connection.total_changes, self.generation)
+        return self._seen == self._settled
+
+    def settle(self) -> None:
+        """There is nothing to be done in the state that `is_settled` saw."""
+        self._settled = self._seen
 
     def reclaim(self, keep_free: int = 64) -> bool:
         """Give some free pages back to the file system in one short step; whether there may be more."""
@@ -145,7 +159,8 @@ class Database:
     def _upgrade(self) -> None:
         """Bring what an older release wrote into today's layout, in steps."""
         steps = 0
-        while left := self.transaction(upgrade_step):
+        while step := self.read(plan_upgrade):
+            left = self.transaction(step)
             steps += 1
             if steps % _PROGRESS == 0:
                 sys.stderr.write(f"obs: {self.path} is being upgraded: {left} old rows are left\n")
@@ -169,7 +184,11 @@ class Database:
 
     def _held(self, work: Work[T]) -> T:
         with self._gate.held(PATIENCE):
-            return self._committed(work)
+            begun = time.perf_counter()
+            try:
+                return self._committed(work)
+            finally:
+                self.longest = max(self.longest, time.perf_counter() - begun)
 
     def _committed(self, work: Work[T]) -> T:
         connection = self._connection

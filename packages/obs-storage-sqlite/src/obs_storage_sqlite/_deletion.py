@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Sequence
 from functools import partial
+from time import perf_counter
 from typing import Any, Final, NamedTuple
 
 from obs_core import LEVELS
@@ -17,8 +18,9 @@ from ._views import BlockView
 from ._writers import retire
 
 TABLES: Final = ("blocks", "head")
-# So many headers in one transaction: some milliseconds of the write lock.
+# So many headers in one transaction, as far as they go in some milliseconds of the write lock.
 _STEP: Final = {"blocks": 8, "head": 64}
+_SHARE: Final = 0.008
 
 
 class Selection(NamedTuple):
@@ -124,7 +126,11 @@ def _stepper(
 
     def step(connection: sqlite3.Connection) -> tuple[int, int | None]:
         found = [header(row, sealed=table == "blocks") for row in find(connection)]
-        deleted = sum(_delete_of(connection, one, selection) for one in found)
+        deleted, end = 0, perf_counter() + _SHARE
+        for one in found:
+            deleted += _delete_of(connection, one, selection)
+            if perf_counter() > end:
+                return deleted, one.id
         return deleted, found[-1].id if len(found) == _STEP[table] else None
 
     return step

@@ -23,6 +23,8 @@ async def maintain(resource: Resource, log_damage: Damage, metric_damage: Damage
 
     What takes long is done in a thread of its own: the one that writes is free meanwhile.
     """
+    if await resource.run(Database.is_settled):
+        return False
     plan = await resource.run(logs.plan_seal)
     if plan is not None:
         return await _rewrite(resource, plan, log_damage)
@@ -73,7 +75,10 @@ async def _in_thread(work: Callable[..., T], *values: Any) -> T:
 
 def _tidy(database: Database) -> bool:
     database.make_reserve()
-    return database.reclaim(keep_free=_spare(database))
+    if database.reclaim(keep_free=_spare(database)):
+        return True
+    database.settle()
+    return False
 
 
 def _spare(database: Database) -> int:

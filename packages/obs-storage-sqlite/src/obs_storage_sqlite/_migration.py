@@ -9,8 +9,8 @@ import struct
 import sys
 import time
 from array import array
-from collections.abc import Sequence
-from itertools import groupby
+from collections.abc import Callable, Sequence
+from itertools import groupby, takewhile
 from typing import Any, Final, NamedTuple
 from zlib import crc32
 
@@ -26,7 +26,9 @@ from ._schema import SINCE_1, SINCE_2, VERSION
 from ._sealed import Sealed, build, insert_block
 
 _LOGS: Final = 4000
-_SAMPLES: Final = 20_000
+_SAMPLES: Final = 500
+_INSTANT: Final = 20_000
+Step = Callable[[sqlite3.Connection], int]
 _decode: Final = msgspec.msgpack.Decoder(LogEntry).decode
 _DOUBLE: Final = struct.Struct("<d")
 
@@ -42,35 +44,60 @@ def begin_upgrade(connection: sqlite3.Connection, version: int) -> None:
     connection.execute(f"PRAGMA user_version={VERSION}")
 
 
-def upgrade_step(connection: sqlite3.Connection) -> int:
-    """Move some old rows, inside a transaction; about how many are left, 0 when all is done."""
-    names = {
-        row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-    }
+def plan_upgrade(connection: sqlite3.Connection) -> Step | None:
+    """What moves some old rows, inside a transaction, and tells about how many are left; None when all is done.
+
+    What takes long, sealing, is done here and not under the lock. Other processes may do the same meanwhile.
+    """
+    names = _tables(connection)
     if "logs" in names:
-        return _move_logs(connection)
+        return _plan_logs(connection)
     if "samples" in names:
-        return _move_samples(connection)
-    return 0
+        return _move_samples
+    return None
 
 
-def _move_logs(connection: sqlite3.Connection) -> int:
+def _plan_logs(connection: sqlite3.Connection) -> Step:
     upto = _end_of_block(connection)
     if upto is None:
-        connection.execute("DROP TABLE logs")
-        connection.execute("DROP TABLE batches")
-        return 1
+        return _drop_logs
     rows = connection.execute(
         "SELECT id, record, checksum FROM logs WHERE id <= ? ORDER BY id", (upto,)
     ).fetchall()
-    stored = 0
-    for block in blocks_of([found for row in rows if (found := _entry(*row))]):
-        insert_block(connection, block)
-        stored += block.header.rows
-    if stored < len(rows):
-        sys.stderr.write(f"obs: {len(rows) - stored} damaged entries are left out of the upgrade\n")
-    connection.execute("DELETE FROM logs WHERE id <= ?", (upto,))
-    return _left(connection, "logs", upto)
+    blocks = blocks_of([found for row in rows if (found := _entry(*row))])
+
+    def move(connection: sqlite3.Connection) -> int:
+        if _first(connection) != rows[0][0]:
+            return 1  # somebody was faster
+        for block in blocks:
+            insert_block(connection, block)
+        stored = sum(block.header.rows for block in blocks)
+        if stored < len(rows):
+            sys.stderr.write(f"obs: {len(rows) - stored} damaged entries are left out of the upgrade\n")
+        connection.execute("DELETE FROM logs WHERE id <= ?", (upto,))
+        return _left(connection, "logs", upto)
+
+    return move
+
+
+def _drop_logs(connection: sqlite3.Connection) -> int:
+    if "logs" in _tables(connection) and _first(connection) is None:
+        connection.execute("DROP TABLE logs")
+        connection.execute("DROP TABLE batches")
+    return 1
+
+
+def _first(connection: sqlite3.Connection) -> int | None:
+    """The oldest row that is still to be moved."""
+    if "logs" not in _tables(connection):
+        return None
+    found: int | None = connection.execute("SELECT min(id) FROM logs").fetchone()[0]
+    return found
+
+
+def _tables(connection: sqlite3.Connection) -> set[str]:
+    rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    return {row[0] for row in rows}
 
 
 def _end_of_block(connection: sqlite3.Connection) -> int | None:
@@ -114,9 +141,9 @@ def _left(connection: sqlite3.Connection, table: str, upto: int) -> int:
 
 
 def _move_samples(connection: sqlite3.Connection) -> int:
-    rows = connection.execute(
-        f"SELECT id, series, timestamp, value FROM samples ORDER BY id LIMIT {_SAMPLES}"  # noqa: S608
-    ).fetchall()
+    if "samples" not in _tables(connection):
+        return 1
+    rows = _oldest_samples(connection)
     if not rows:
         connection.execute("DROP TABLE samples")
         return 1
@@ -127,6 +154,18 @@ def _move_samples(connection: sqlite3.Connection) -> int:
         _store_instants(connection, timestamp, list(group))
     connection.execute("DELETE FROM samples WHERE id <= ?", (rows[-1][0],))
     return _left(connection, "samples", rows[-1][0])
+
+
+def _oldest_samples(connection: sqlite3.Connection) -> list[Any]:
+    """Some rows; what was sampled at one time stays together."""
+    sql = "SELECT id, series, timestamp, value FROM samples ORDER BY id LIMIT ?"
+    rows = connection.execute(sql, (_SAMPLES,)).fetchall()
+    if len(rows) < _SAMPLES:
+        return rows
+    if rows[0][2] != rows[-1][2]:
+        return list(takewhile(lambda row: row[2] != rows[-1][2], rows))
+    more = connection.execute(sql, (_INSTANT,)).fetchall()
+    return list(takewhile(lambda row: row[2] == rows[0][2], more))
 
 
 class _Sample(NamedTuple):
