@@ -196,22 +196,23 @@ def test_the_functions_of_a_forked_child_answer_though_a_parents_was_being_asked
 
 def test_a_gauge_of_the_latest_says_when_it_was_set(monkeypatch):
     now = [100.25]
-    monkeypatch.setattr("obs_core._instruments.time", lambda: now[0])
+    monkeypatch.setattr("obs_core._latest.time", lambda: now[0])
     registry = Registry()
     active = registry.gauge("active", "Who is active.", labels=("who",), aggregate="latest")
     active.labels("a").set(1)
     active.labels("b")
     now[0] = 100.5
     active.labels("c").inc()
+    active.labels("a").inc(math.nan)  # ignored
     active.labels("d").set_function(lambda: 4)
-    (family,) = registry.collect()
+    (family, *_) = registry.collect()
     assert (family.values, family.set_at) == ([1.0, 0.0, 1.0, 4.0], [100.25, 0.0, 100.5, 100.5])
     now[0] = 101.5
     active.labels("a").set(1)
-    (family,) = registry.collect()
+    (family, *_) = registry.collect()
     assert family.set_at == [101.5, 0.0, 100.5, 100.5]
     registry.reset()
-    (family,) = registry.collect()
+    (family, *_) = registry.collect()
     assert family.set_at[:3] == [0.0, 0.0, 0.0]
 
 

@@ -153,38 +153,6 @@ class Gauge(_Bound):
         self._value = 0.0
 
 
-class LatestGauge(Gauge):
-    """A gauge that knows when it was set, which tells the last of several workers."""
-
-    __slots__ = ("_set_at",)
-
-    def __init__(self, tally: Tally = _NOWHERE) -> None:
-        super().__init__(tally)
-        self._set_at = 0.0
-
-    def inc(self, amount: float = 1.0) -> None:
-        super().inc(amount)
-        self._set_at = time()
-
-    def dec(self, amount: float = 1.0) -> None:
-        super().dec(amount)
-        self._set_at = time()
-
-    def set(self, value: float) -> None:
-        super().set(value)
-        self._set_at = time()
-
-    def set_at(self) -> float:
-        """When it got its value, in Unix seconds, 0 before that: of a function, when it last answered another."""
-        if self._question is not None and self._question.last != self._value:
-            self._value, self._set_at = self._question.last, time()
-        return self._set_at
-
-    def reset(self) -> None:
-        super().reset()
-        self._set_at = 0.0
-
-
 class Histogram(_Bound):
     """Counts of observations up to each bound, with their sum and count."""
 

@@ -10,7 +10,8 @@ from ._attributes import valid_text
 from ._errors import DeclarationError
 from ._exact import Tally
 from ._families import Family, Info, One, S, Series
-from ._instruments import DEFAULT_BUCKETS, Counter, Gauge, Histogram, LatestGauge
+from ._instruments import DEFAULT_BUCKETS, Counter, Gauge, Histogram
+from ._latest import LatestGauge
 from ._names import checked_unit, family_name, label_names
 from ._oddities import counted_oddities
 from ._records import MetricFamily, MetricKind, MetricMetadata
