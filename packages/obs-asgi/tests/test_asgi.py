@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 
 from obs_asgi import ObsApp, ObsMiddleware
-from obs_core import LogQuery, MemoryStorage
+from obs_core import ConfigurationError, LogQuery, MemoryStorage
 from obs_core.encoders import parse_series_key
 from obs_core.http import aio
 from obs_runtime import EmbeddedRuntime
@@ -442,3 +442,11 @@ async def test_a_stream_whose_connection_is_closed_ends_though_nobody_tells_it(r
         await ObsApp(runtime, access="open")(
             {**scope, "query_string": b"follow=true"}, cycle.receive, cycle.send
         )
+
+
+@pytest.mark.parametrize(
+    "options", [{"prefix": "internal"}, {"exclude": "/health"}, {"exclude": ("health",)}]
+)
+def test_paths_that_can_be_no_paths_are_refused_at_once(runtime, options):
+    with pytest.raises(ConfigurationError, match=r"slash|list of paths"):
+        ObsMiddleware(Starlette(), runtime, **options)

@@ -201,6 +201,21 @@ async def test_observe_says_when_it_cannot_work(runtime):
         await client.get("/")
     with pytest.raises(ConfigurationError, match="first request"):
         observe(late, runtime, access="open")
+    with pytest.raises(ConfigurationError, match="takes a FastAPI application first"):
+        observe(runtime, FastAPI())
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"prefix": "internal"}, 'prefix begins with a slash, as "/internal" does'),
+        ({"exclude": "/health"}, r"exclude is a list of paths: \['/health'\]"),
+        ({"exclude": ["health"]}, "not as 'health' does"),
+    ],
+)
+def test_paths_that_can_be_no_paths_are_refused_at_once(runtime, options, said):
+    with pytest.raises(ConfigurationError, match=said):
+        observe(FastAPI(), runtime, access="open", **options)
 
 
 def signed_in(request: Request) -> None:

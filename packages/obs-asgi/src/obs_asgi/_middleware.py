@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 from asgiref.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope, Scope
 
 from obs_core import Runtime
-from obs_core.http import Kind, RequestMetrics, enter, leave
+from obs_core.http import Kind, RequestMetrics, checked_paths, enter, leave
 from obs_core.process import LoopLag
 from obs_core.servers import capture_servers
 
@@ -55,8 +55,9 @@ class ObsMiddleware:
         self.app = app
         self._runtime = runtime
         self._endpoints = endpoints
-        self._ours = frozenset(prefix.rstrip("/") + path + end for path in PATHS for end in ("", "/"))
-        self._special = self._ours | frozenset(exclude)
+        prefix, excluded = checked_paths(prefix, exclude)
+        self._ours = frozenset(prefix + path + end for path in PATHS for end in ("", "/"))
+        self._special = self._ours | excluded
         self._route = _route_of(app, route)
         self._server_logs = server_logs
         self._lag = LoopLag(runtime.registry)

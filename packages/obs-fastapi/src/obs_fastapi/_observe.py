@@ -10,6 +10,7 @@ from fastapi.params import Depends
 
 from obs_asgi import ObsApp, ObsMiddleware, RouteTemplates
 from obs_core import ConfigurationError, Runtime
+from obs_core.http import checked_paths
 
 from ._router import HostAccess, create_router
 
@@ -39,6 +40,7 @@ def observe(
     ever be let in, where the application runs already, or is observed twice.
     """
     _refuse_late(app)
+    prefix, exclude = checked_paths(prefix, exclude)
     endpoints = _endpoints(app, runtime, prefix, token, access, metrics_access, stream_life)
     _observed.add(app)
     ours = partial(ObsMiddleware, runtime=runtime, endpoints=endpoints, prefix=prefix, exclude=exclude)
@@ -47,6 +49,8 @@ def observe(
 
 
 def _refuse_late(app: FastAPI) -> None:
+    if not isinstance(app, FastAPI):  # a type checker may not have seen the call
+        raise ConfigurationError(f"observe(app, runtime) takes a FastAPI application first, not {app!r}")
     if app.middleware_stack is not None:
         raise ConfigurationError(
             "observe(app, runtime) comes before the first request: call it where app is made"

@@ -5,6 +5,7 @@ from ._endpoints import MAX_READINGS, MAX_SEARCHES, MAX_STREAMS, Endpoints
 from ._follow import Pause
 from ._messages import Request, Response
 from ._parameters import MAX_LIMIT, MAX_TEXT, Parameters, parse_parameters
+from ._paths import checked_paths
 from ._request_context import (
     REQUEST_ID_HEADER,
     RequestContext,
@@ -31,6 +32,7 @@ __all__ = [
     "RequestContext",
     "RequestMetrics",
     "Response",
+    "checked_paths",
     "enter",
     "leave",
     "parse_parameters",
