@@ -203,6 +203,75 @@ print(loop.run_until_complete(read()))
     assert output.strip() == "['before', 'child', 'after']", error
 
 
+FORKED = """
+import asyncio, os, sys, threading
+from obs_core import LogEntry, LogQuery, StorageError
+from obs_storage_sqlite import SQLiteStorage
+from obs_storage_sqlite._forks import inside_sqlite
+
+async def write(storage, text):
+    await storage.logs.write([LogEntry(1.0, "INFO", text)])
+
+async def opened(path):
+    return await SQLiteStorage(path).__aenter__()
+
+run = asyncio.new_event_loop().run_until_complete
+storage = run(opened(sys.argv[1]))
+run(write(storage, "before"))
+"""
+
+
+def test_what_a_forked_child_wrote_stays_when_its_parent_closes_the_file(tmp_path):
+    """SQLite would have taken the parent's locks for the child's, and the parent have removed the journal."""
+    code = """
+told, closed = os.pipe(), os.pipe()
+if os.fork() == 0:
+    run = asyncio.new_event_loop().run_until_complete
+    child = run(opened(sys.argv[1]))
+    run(write(child, "child"))
+    os.write(told[1], b".")
+    os.read(closed[0], 1)
+    run(write(child, "child, after the parent closed"))
+    os._exit(0)
+os.read(told[0], 1)
+run(write(storage, "parent"))
+run(storage.__aexit__(None, None, None))
+os.write(closed[1], b".")
+os.wait()
+"""
+    output, error = start(FORKED + code, tmp_path / "obs.db").communicate(timeout=30)
+    assert (output, error) == ("", "")
+    expected = ["before", "child", "parent", "child, after the parent closed"]
+    assert asyncio.run(messages(tmp_path / "obs.db")) == expected
+
+
+def test_a_child_of_a_fork_in_the_middle_of_a_write_that_hangs_does_not_open_the_file(tmp_path):
+    code = """
+hanging, freed = threading.Event(), threading.Event()
+def hang():
+    with inside_sqlite():
+        hanging.set()
+        freed.wait()
+thread = threading.Thread(target=hang)
+thread.start()
+hanging.wait()
+if os.fork() == 0:
+    try:
+        asyncio.new_event_loop().run_until_complete(opened(sys.argv[1]))
+    except StorageError as error:
+        print(error, flush=True)
+    os._exit(0)
+os.wait()
+freed.set()
+thread.join()
+run(write(storage, "after"))
+run(storage.__aexit__(None, None, None))
+"""
+    output, error = start(FORKED + code, tmp_path / "obs.db").communicate(timeout=30)
+    assert ("when this process was forked" in output, error) == (True, "")
+    assert asyncio.run(messages(tmp_path / "obs.db")) == ["before", "after"]
+
+
 def test_every_transaction_that_writes_begins_immediate():
     source = Path(obs_storage_sqlite.__file__).parent
     begins = [

@@ -22,9 +22,6 @@ _SECOND: Final = 1.0
 _SHOW_HURRY: Final = 0.2
 # In a series of forks nothing is opened for so long, as the next would have to close it again.
 _SETTLE: Final = 0.05
-# A storage in the middle of its work must not be inherited, unless it seems to hang.
-_LONGER: Final = 0.5
-_HANGS: Final = 1.0
 # How long a last write may take before the counts are shown all the same.
 _PATIENCE: Final = 0.5
 
@@ -87,7 +84,6 @@ class Background:
         self._left = False
         self._hurried = False
         self._until = 0.0
-        self._since = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="obs-background", daemon=True)
 
@@ -117,10 +113,7 @@ class Background:
     def pause(self, timeout: float) -> bool:
         """End soon, before a fork; what is queued stays so."""
         self._pausing = self._ending = True
-        if self._join(timeout):
-            return True
-        # In the child, SQLite would take the locks of a connection that it inherited for its own.
-        return monotonic() - self._since < _HANGS and self._join(_LONGER)
+        return self._join(timeout)
 
     def resume(self) -> bool:
         """Go on after a `pause` that did not come to pass in time; False where it did."""
@@ -155,7 +148,7 @@ class Background:
         self._bell.answer_to(ring)
         self._loop = loop
         self._after = None
-        if self._settle and not self._bell.waited_for:
+        if self._settle and not (self._ending or self._bell.waited_for):
             with suppress(TimeoutError):
                 await asyncio.wait_for(woken.wait(), _SETTLE)
         ended = asyncio.Event()
@@ -184,7 +177,6 @@ class Background:
                 self._work.begin_to_stop()
 
     async def _pass(self) -> None:
-        self._since = monotonic()
         answers = self._bell.asked()
         writing = asyncio.ensure_future(self._work.write(asked=bool(answers), enough=lambda: self._pausing))
         if answers:

@@ -12,7 +12,7 @@ from obs_core import StorageError
 
 from ._connection import PATIENCE, connect, is_cut, is_damage, is_full, look_over, looked_over, retried
 from ._files import alone, beside, create_database, identity, set_aside
-from ._forks import inside_sqlite, watch
+from ._forks import Identity, inside_sqlite, is_forbidden, watch
 from ._gate import Gate, pause
 from ._migration import plan_upgrade
 from ._relief import Relief, drop_oldest
@@ -46,10 +46,11 @@ class Database:
         try:
             create_database(path)
             self._gate = Gate(beside(path, "-lock"), alone(path))
-            self._connection = self._open()
+            with inside_sqlite():
+                watch(self)
+                self._connection = self._open()
         except OSError as error:
             raise StorageError(f"{path} cannot be opened: {error.strerror}: choose another folder") from error
-        watch(self)
         self._upgrade()
 
     def transaction(self, work: Work[T]) -> T:
@@ -134,12 +135,21 @@ class Database:
             self._connection.close()
         self._gate.close()
 
-    def forget(self) -> None:
-        """In a forked child: hold no lock of the parent's. Its connection is left as it is, unused."""
+    def forget(self, *, safe: bool) -> Identity | None:
+        """In a forked child: hold nothing of the parent's; the file that must not be opened, where it was not safe."""
         self._gate.close()
+        if not safe:
+            return identity(self.path)
+        with suppress(sqlite3.Error, AttributeError):  # the second where it could not be opened
+            self._connection.close()
+        return None
 
     def _open(self) -> sqlite3.Connection:
         """Under the gate, so that of several processes one alone creates, or sets aside."""
+        if is_forbidden(identity(self.path)):
+            raise StorageError(
+                f"{self.path} was being written when this process was forked: it cannot be opened here"
+            )
         for attempt in range(_TRIES + 1):
             if attempt:
                 time.sleep(0.2)

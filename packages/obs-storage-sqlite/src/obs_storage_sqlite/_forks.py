@@ -1,7 +1,13 @@
 """Forks: none cuts SQLite in two, and a child uses nothing of its parent's.
 
 SQLite's own mutexes are copied as they are: a fork while another thread holds one would hang the child at its
-first statement. So a fork waits, a little, until no thread is inside.
+first statement. So a fork waits until no thread is inside, as a rule for less than 50 ms.
+
+Then the child closes the connections that it inherited. Left open they would do harm: SQLite keeps its locks on a file
+for the whole process, and would take those of the parent for the child's own. The parent would see nobody else, and
+remove the journal that the child writes to. Closing frees no lock of the parent's, since POSIX locks are a process's.
+
+Where a thread is inside after all, because the disk hangs, nothing can be closed, and the child must not open the file.
 """
 
 import os
@@ -12,41 +18,58 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, Protocol
 
-_PATIENCE: Final = 0.05
+Identity = tuple[int, int]
+_PATIENCE: Final = 0.5
+# What takes longer than this hangs, and a fork does not wait for it again each time.
+_HANGS: Final = 1.0
+_SHORT: Final = 0.05
 
 
 class Inherited(Protocol):
-    """What a child must let go of, without closing what is its parent's."""
+    """What a child must let go of."""
 
-    def forget(self) -> None: ...
+    def forget(self, *, safe: bool) -> Identity | None:
+        """Let go of it; the file that must not be opened here, where it was not `safe` to close it."""
 
 
 class _Activity:
-    """How many threads are inside SQLite. The lock is held while the process forks."""
+    """Who is inside SQLite, and since when. Both locks are held while the process forks."""
 
     def __init__(self) -> None:
+        self.door = threading.Lock()
         self.lock = threading.Lock()
-        self.inside = 0
+        self.inside: dict[object, float] = {}
+        self.own = threading.local()
 
 
 _activity = _Activity()
 _watched: "weakref.WeakSet[Inherited]" = weakref.WeakSet()
-# Never collected: closing a connection of the parent's in the child would let go of the parent's locks.
+# Never collected: that would close what is in use.
 _kept: Final[list[Inherited]] = []
+_forbidden: Final[set[Identity]] = set()
 
 
 @contextmanager
 def inside_sqlite() -> Iterator[None]:
-    """Around all that runs statements; a fork waits for its end, for at most 50 ms."""
-    activity = _activity
-    with activity.lock:
-        activity.inside += 1
+    """Around all that runs statements; a fork waits for its end, and meanwhile nobody else goes in."""
+    activity, token = _activity, object()
+    depth = getattr(activity.own, "depth", 0)
+    if not depth:  # who is inside already must not wait for a fork that waits for it
+        activity.door.acquire()
+    try:
+        with activity.lock:
+            activity.inside[token] = time.monotonic()
+    finally:
+        if not depth:
+            activity.door.release()
+    activity.own.depth = depth + 1
     try:
         yield
     finally:
+        activity.own.depth -= 1
         # In a child that was forked from within, this is another one than now counts.
         with activity.lock:
-            activity.inside -= 1
+            del activity.inside[token]
 
 
 def watch(resource: Inherited) -> None:
@@ -54,10 +77,19 @@ def watch(resource: Inherited) -> None:
     _watched.add(resource)
 
 
+def is_forbidden(identity: Identity | None) -> bool:
+    """Whether this process was forked in the middle of work on that file, so that it must not open it."""
+    return identity in _forbidden
+
+
 def _before() -> None:
-    deadline = time.monotonic() + _PATIENCE
+    began = time.monotonic()
+    _activity.door.acquire()
     _activity.lock.acquire()
-    while _activity.inside and time.monotonic() < deadline:
+    while _activity.inside:
+        now, oldest = time.monotonic(), min(_activity.inside.values())
+        if now - began > (_SHORT if now - oldest > _HANGS else _PATIENCE):
+            break
         _activity.lock.release()
         time.sleep(0.0005)
         _activity.lock.acquire()
@@ -65,15 +97,22 @@ def _before() -> None:
 
 def _after_in_parent() -> None:
     _activity.lock.release()
+    _activity.door.release()
 
 
 def _after_in_child() -> None:
     global _activity  # noqa: PLW0603  # one for each process
+    safe = not _activity.inside
+    # A thread that was inside is not there; who forked from within gives back its own.
     _activity.lock.release()
+    _activity.door.release()
     _activity = _Activity()
     for resource in list(_watched):
-        _kept.append(resource)
-        resource.forget()
+        identity = resource.forget(safe=safe)
+        if not safe:
+            _kept.append(resource)
+        if identity is not None:
+            _forbidden.add(identity)
 
 
 if hasattr(os, "register_at_fork"):
