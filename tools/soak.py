@@ -10,7 +10,7 @@ import composed
 import servers
 from workspace import TOP, DevError, command_line, run
 
-NAMES = ("disk", "kills", "power", "writers", "files", "host", "strangers")
+NAMES = ("disk", "kills", "power", "writers", "files", "host", "forks", "strangers")
 
 
 def main(arguments: list[str]) -> int:

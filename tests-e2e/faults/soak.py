@@ -15,6 +15,7 @@ from pathlib import Path
 
 from .figures import BrokenPromiseError, Figures
 from .folding import folds
+from .forks import forks
 from .fuzz import strangers
 from .hanging import hanging
 from .kills import kills
@@ -67,6 +68,7 @@ SCENARIOS: dict[str, tuple[Scenario, ...]] = {
         Scenario("the same with three workers, rounds", partial(files_of_a_service, workers=3), 3),
     ),
     "host": (Scenario("a storage that hangs, rounds of 400 requests", partial(hanging, quick=True), 20),),
+    "forks": (Scenario("forks beside writing, reading and counting", forks, 1000),),
     "strangers": (Scenario("bad things from strangers", strangers, 100_000),),
 }
 
