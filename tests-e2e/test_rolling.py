@@ -1,5 +1,13 @@
 """A rolling restart: two releases of a service on one database at once, which disagree about their metrics."""
 
+import importlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from harness import APPLICATIONS, Load, Scraper, until
@@ -42,3 +50,51 @@ def test_two_releases_at_once_agree_on_what_they_share_and_no_total_falls(start)
     text = new.exposition()
     assert "# HELP helped_total Said better now.\n" in text
     assert "# TYPE kind gauge\n" in text, "of two kinds the newest start wins"
+
+
+# What the next release does to the file, as any may: another version, and a table under another name.
+NEXT = """
+def begin_upgrade(connection, version):
+    connection.execute("ALTER TABLE head RENAME TO flushes")
+    connection.execute(f"PRAGMA user_version={VERSION}")
+"""
+OPEN = """
+import asyncio, sys
+from obs_storage_sqlite import SQLiteStorage
+asyncio.run(SQLiteStorage(sys.argv[1]).__aenter__())
+"""
+
+
+def next_release(folder: Path) -> None:
+    """The installed storage, with a newer schema."""
+    (installed,) = importlib.util.find_spec("obs_storage_sqlite").submodule_search_locations
+    package = folder / "obs_storage_sqlite"
+    shutil.copytree(installed, package)
+    schema = package / "_schema.py"
+    now = importlib.import_module("obs_storage_sqlite._schema").VERSION
+    text = schema.read_text()
+    assert f"\nVERSION: Final = {now}\n" in text
+    schema.write_text(text.replace(f"\nVERSION: Final = {now}\n", f"\nVERSION: Final = {now + 1}\n"))
+    with (package / "_migration.py").open("a") as migration:
+        migration.write(NEXT)
+
+
+def test_a_release_whose_file_is_upgraded_under_it_stops_its_history_says_so_and_serves_on(start, tmp_path):
+    service = release(start, "old")
+    assert service.get("/place/0").status_code == 200
+    assert service.read("/logs").status_code == 200
+
+    next_release(tmp_path / "next")
+    subprocess.run(
+        [sys.executable, "-c", OPEN, str(start.data / "obs.db")],
+        check=True,
+        timeout=30,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "next")},
+    )
+
+    until(lambda: "this release knows" in service.server.output, "it is said", 30)
+    assert [service.get(f"/place/{n}").status_code for n in range(20)] == [200] * 20
+    until(lambda: service.metrics().total("same_total") == 21, "metrics are counted on", 10)
+    refused = service.get("/logs", **service.headers)
+    assert refused.status_code == 503
+    assert "no such table" not in refused.text + service.server.output

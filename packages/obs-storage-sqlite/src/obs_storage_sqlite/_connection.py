@@ -18,7 +18,7 @@ from ._schema import APPLICATION_ID, PAGE, VERSION, create
 PATIENCE: Final = 5.0
 # A checkpoint copies each page once, however often it was written: the longer the log, the less is copied; but with
 # the batch that comes last it must fit into the reserve.
-_WAL: Final = 5_000_000
+_WAL: Final = 6_000_000
 # Looking over a large file on a cold disk may take minutes; then what is damaged is found when it is read.
 _LOOK: Final = 1.0
 _DAMAGED: Final = frozenset({sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT})

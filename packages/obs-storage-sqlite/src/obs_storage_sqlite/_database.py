@@ -80,6 +80,8 @@ class Database:
                 return work(self._connection)
             except sqlite3.Error as error:
                 self.doubt(error)
+                with suppress(sqlite3.Error):
+                    self._refuse_newer()
                 raise StorageError(f"{self.path} could not be read: {error}") from error
 
     def doubt(self, error: sqlite3.Error) -> None:
@@ -204,12 +206,7 @@ class Database:
         connection = self._connection
         retried(lambda: connection.execute("BEGIN IMMEDIATE"))
         try:
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version != VERSION:
-                raise StorageError(
-                    f"{self.path} has schema version {version} now, this release knows {VERSION}:"
-                    " nothing is written until it is upgraded"
-                )
+            self._refuse_newer()
             result = work(connection)
             connection.execute("COMMIT")
         except BaseException:
@@ -217,6 +214,15 @@ class Database:
                 connection.execute("ROLLBACK")
             raise
         return result
+
+    def _refuse_newer(self) -> None:
+        """Raise `StorageError` where another release changed the layout under us."""
+        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        if version != VERSION:
+            raise StorageError(
+                f"{self.path} has schema version {version} now, this release knows {VERSION}:"
+                " nothing is written until it is upgraded"
+            )
 
     def _mended(self, error: sqlite3.Error) -> Iterator[None]:
         """Do something about a failure, step by step; after each it is worth another try."""

@@ -19,6 +19,7 @@ from ._forks import inside_sqlite
 from ._logs import SQLiteLogs
 from ._maintenance import maintain
 from ._metrics import SQLiteMetrics
+from ._schema import VERSION
 from ._verify import Problem, verify
 from ._writer import Plan, Writer
 from ._writers import Batches
@@ -110,10 +111,23 @@ class SQLiteStorage:
                     address, uri=True, timeout=1.0, isolation_level=None
                 ) as connection:
                     await connection.execute_fetchall("BEGIN")
-                    return await work(connection)
+                    try:
+                        return await work(connection)
+                    except aiosqlite.OperationalError:
+                        await self._refuse_newer(connection)
+                        raise
         except aiosqlite.Error as error:
             self._open_writer().doubt(error)
             raise StorageError(f"{self._path} could not be read: {error}") from error
+
+    async def _refuse_newer(self, connection: aiosqlite.Connection) -> None:
+        """A newer release may have upgraded the file meanwhile: then say so, not which table is missing."""
+        ((version,),) = await connection.execute_fetchall("PRAGMA user_version")
+        if version > VERSION:
+            raise StorageError(
+                f"{self._path} has schema version {version} now, this release knows {VERSION}:"
+                " its history can be read by the newer release"
+            )
 
     async def fetch(self, sql: str, values: Sequence[Any]) -> list[Any]:
         """All rows of one query."""

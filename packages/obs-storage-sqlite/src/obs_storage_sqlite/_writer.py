@@ -23,7 +23,7 @@ Store = Callable[[sqlite3.Connection], None]
 # What is to be done in the transaction for some batches; called outside of it.
 Plan = Callable[[Sequence[C]], Store]
 # Batches that wait together are committed together, up to so many bytes: the write-ahead log stays small.
-_GROUP: Final = 8_000_000
+_GROUP: Final = 2_000_000
 
 
 class _Job:
