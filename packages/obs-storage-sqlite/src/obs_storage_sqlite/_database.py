@@ -35,6 +35,7 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._files = [beside(path, ending) for ending in ("", "-wal", "-shm")]
         # Blocks that could not be rewritten, so that the others have their turn.
         self.unreadable: set[int] = set()
         self._seen: tuple[int, int, str] | None = None
@@ -264,7 +265,7 @@ class Database:
 
     def _identities(self) -> Sequence[object]:
         """Of the file, its journal and its shared memory: where one was removed, whoever comes makes a new one."""
-        return [identity(beside(self.path, ending)) for ending in ("", "-wal", "-shm")]
+        return [identity(file) for file in self._files]
 
     def _reopen(self) -> None:
         # Where it fails, the next look tries again.
