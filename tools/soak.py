@@ -30,6 +30,4 @@ def main(arguments: list[str]) -> int:
         print(missing, flush=True)
     command = (str(composed.python()), "-m", "faults.soak", "--minutes", str(options.minutes), *options.names)
     path = os.pathsep.join([str(folder), os.environ["PATH"]])
-    return run(
-        *command, env={"PATH": path, "PYTHONPATH": str(TOP / "tests-e2e"), "PYTHONDONTWRITEBYTECODE": "1"}
-    )
+    return run(*command, env={"PATH": path, "PYTHONPATH": str(TOP / "tests-e2e"), "PYTHONUNBUFFERED": "1"})

@@ -69,6 +69,8 @@ def _outages(folder: Path, seconds: float, chosen: tuple[Outage, ...], half: int
     begun = time.monotonic()
     with ExitStack() as stack:
         service = start(stack, folder, disk)
+        # Before it is open memory would stand in for it.
+        seconds_until_written(service, "before", "urgent")
         with Scraper(service, pause=0.02) as scraper:
             for outage in chosen:
                 figures[f"{outage.name}: written again after"] = _go_through(service, disk, outage, seconds)

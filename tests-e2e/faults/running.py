@@ -8,12 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 from harness.history import stored_logs
 from harness.prometheus import not_here
 from harness.service import Service
+from harness.waiting import until
 from obs_core import LogQuery
 
 from .figures import Figures, holds
@@ -94,6 +95,9 @@ CASES: tuple[Callable[[Path], None], ...] = (
     board_removed,
 )
 
+# With several processes that have the file open these are not covered, as the rules say.
+ALONE = (journal_emptied, pages_overwritten)
+
 
 def files_of_a_service(folder: Path, rounds: int, workers: int = 1) -> Figures:
     """Each of them, so many times, on one service that goes on being asked."""
@@ -102,14 +106,15 @@ def files_of_a_service(folder: Path, rounds: int, workers: int = 1) -> Figures:
         service = start(stack, folder, Disk(folder / "faults"), workers)
         path = folder / "data" / "obs.db"
         for number in range(rounds):
-            for case in CASES:
+            for case in [one for one in CASES if workers == 1 or one not in ALONE]:
                 name = case.__name__.replace("_", " ")
                 is_read_after(service, f"before {name} {number}")
                 case(path)
                 figures[f"{name}: read again after"] = is_read_after(service, f"after {name} {number}")
                 _make_room(path)
         sent = service.get("/sent").json()["lines"]
-        holds(service.metrics().total("obs_log_entries_total") >= sent, "totals were lost")
+        # A worker whose file on the board was removed makes it again within a second.
+        until(lambda: service.metrics().total("obs_log_entries_total") >= sent, "everything is counted", 10)
         service.server.stop()
         aside = len(said(service.server.output))
     last = f"mark {slug(f'after {name} {number}')}"
@@ -211,7 +216,8 @@ def real_disk_full(folder: Path, seconds: float) -> Figures:
         ballast.unlink()
         again = is_read_after(service, "after")
         service.server.stop()
-        whole = sqlite3.connect(data / "obs.db").execute("PRAGMA integrity_check").fetchone()[0]
+        with closing(sqlite3.connect(data / "obs.db")) as connection:
+            (whole,) = connection.execute("PRAGMA integrity_check").fetchone()
         holds(whole == "ok", f"integrity_check: {whole}")
         left = len(stored_logs(data, LogQuery(logger="faulty", limit=None)))
         lines = said(service.server.output)

@@ -158,6 +158,44 @@ async def test_a_write_ahead_log_that_was_removed_is_noticed(tmp_path):
         assert await count(storage) >= 2
 
 
+def beside(command: list[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.asyncio
+async def test_a_journal_that_was_removed_is_made_anew_beside_a_process_that_stands_idle(tmp_path):
+    path = tmp_path / "obs.db"
+    code = """
+import asyncio, sys
+from obs_core import LogEntry, LogQuery
+from obs_storage_sqlite import SQLiteStorage
+
+async def main():
+    async with SQLiteStorage(sys.argv[1]) as storage:
+        await storage.logs.write([LogEntry(1.0, "INFO", "idle")])
+        print("open", flush=True)
+        await asyncio.to_thread(sys.stdin.readline)
+        await storage.logs.write([LogEntry(1.0, "INFO", "idle no more")])
+        print(len([one async for one in storage.logs.read(LogQuery(text="idle no more"))]), await storage.verify())
+
+asyncio.run(main())
+"""
+    command = [sys.executable, "-c", code, str(path)]
+    async with SQLiteStorage(path) as storage:
+        with beside(command) as idle:
+            assert await asyncio.to_thread(idle.stdout.readline) == "open\n"
+            await storage.run(Database.checkpoint)
+            await storage.logs.write(entries(5))
+            (tmp_path / "obs.db-wal").unlink()
+            await storage.logs.write(entries(7))
+            assert await count(storage) >= 8
+            output, _ = await asyncio.to_thread(idle.communicate, "go on\n", 30)
+        assert output == "1 []\n"
+        await storage.logs.write(entries(1))
+        assert await count(storage) >= 10
+        assert await storage.verify() == []
+
+
 @pytest.mark.parametrize("ending", ["-wal", "-shm"])
 @pytest.mark.asyncio
 async def test_a_journal_that_a_newcomer_made_anew_is_noticed(tmp_path, ending):

@@ -122,7 +122,9 @@ def _create(connection: sqlite3.Connection) -> None:
             begin_upgrade(connection, version)
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        # On a full disk SQLite has rolled back by itself.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
         raise
 
 

@@ -24,6 +24,7 @@ Work = Callable[[sqlite3.Connection], T]
 # A truncated journal looks like damage until every process has closed the file once; so look again, some times.
 _TRIES: Final = 3
 _RELIEF_STEPS: Final = 16
+_SETTLED: Final = 1.0
 # Steps of an upgrade between two lines that tell how far it is.
 _PROGRESS: Final = 25
 
@@ -87,8 +88,17 @@ class Database:
 
     def doubt(self, error: sqlite3.Error) -> None:
         """Somebody could not read: where the files are at fault, they are opened anew before the next write."""
-        if is_damage(error) or is_cut(error):
+        # Not what was found just before they were opened anew.
+        settled = time.monotonic() - self._opened > _SETTLED
+        if settled and (is_damage(error) or is_cut(error)):
             self._identity = None
+
+    def reopen_if_doubted(self, error: sqlite3.Error) -> None:
+        """The same at once: one that stands idle may have nothing to write for long."""
+        self.doubt(error)
+        if self._identity is None:
+            with suppress(StorageError):
+                self.transaction(lambda _: None)
 
     def select(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         """All rows of one query."""
@@ -122,6 +132,8 @@ class Database:
 
     def checkpoint(self) -> None:
         """Bring the write-ahead log into the file, and cut it to nothing where no reader is in the way."""
+        if self._identities() != self._identity:
+            return
         with inside_sqlite(), suppress(sqlite3.OperationalError), self._gate.held(PATIENCE):
             self._checkpoint()
 
@@ -156,6 +168,7 @@ class Database:
         for attempt in range(_TRIES + 1):
             if attempt:
                 time.sleep(0.2)
+            before = self._identities()
             try:
                 with self._gate.held(PATIENCE):
                     connection = connect(self.path)
@@ -163,6 +176,9 @@ class Database:
                 # Not under the gate: it may take a second, and the others go on writing.
                 return looked_over(connection)
             except sqlite3.DatabaseError as error:
+                if is_cut(error) and attempt < _TRIES:
+                    self._drop_journal(before)
+                    continue
                 if not is_damage(error):
                     raise StorageError(f"{self.path} could not be opened: {error}") from error
                 if attempt == _TRIES - 1:
@@ -182,6 +198,7 @@ class Database:
         with closing(connection.execute("SELECT id FROM generation")) as cursor:
             self.generation = str(cursor.fetchone()[0])
         self._identity = self._identities()
+        self._opened = time.monotonic()
 
     def _set_aside(self) -> None:
         """Look once more, with no other at it: whoever came first may have begun a new file already."""
@@ -227,7 +244,7 @@ class Database:
 
     def _mended(self, error: sqlite3.Error) -> Iterator[None]:
         """Do something about a failure, step by step; after each it is worth another try."""
-        if is_damage(error):
+        if is_damage(error) or is_cut(error):
             self._reopen()
             yield
         elif is_full(error):
@@ -260,8 +277,23 @@ class Database:
 
     def _notice_replacement(self) -> None:
         """Before each write: one that was removed or replaced would swallow it without an error, or spoil it."""
-        if self._identities() != self._identity:
-            self._reopen()
+        now = self._identities()
+        if now == self._identity:
+            return
+        known, self._identity = self._identity, None
+        if known is not None and now[0] == known[0] and now[1] != known[1] and now[2] == known[2]:
+            self._drop_journal(now)
+        self._reopen()
+
+    def _drop_journal(self, seen: Sequence[object]) -> None:
+        """Remove a journal that shared memory does not fit, and that memory, unless somebody did since they were seen.
+
+        Processes that stand idle hold the memory for life: what it says of a journal that is gone fits no new one.
+        """
+        with self._gate.held(PATIENCE):
+            if self._identities() == seen:
+                for file in self._files[1:]:
+                    file.unlink(missing_ok=True)
 
     def _identities(self) -> Sequence[object]:
         """Of the file, its journal and its shared memory: where one was removed, whoever comes makes a new one."""

@@ -71,7 +71,7 @@ class Writer:
 
     def doubt(self, error: sqlite3.Error) -> None:
         """Tell the thread that somebody could not read; nobody waits for what comes of it."""
-        self._put(_Job(lambda database: database.doubt(error), None, None, 0))
+        self._put(_Job(lambda database: database.reopen_if_doubted(error), None, None, 0))
 
     async def run(self, work: Callable[[Database], T]) -> T:
         """Run `work` in the thread. Raises what it raised; cancelled, it is done all the same."""
