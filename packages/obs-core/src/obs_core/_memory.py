@@ -14,7 +14,6 @@ from ._errors import CursorExpiredError, StorageClosedError
 from ._ports import Storage
 from ._queries import LogQuery, MetricQuery, matches_log, matches_metric
 from ._records import LogEntry, MetricMetadata, MetricSample, MetricSeries, StoredLog
-from .checks import check_entries, check_metadata, check_samples
 from .cursors import cursor_text, parse_cursor
 
 if TYPE_CHECKING:
@@ -98,6 +97,8 @@ def _check_encoding(records: Sequence[object]) -> None:
 
 class _Logs:
     def __init__(self, max_entries: int) -> None:
+        from .checks import check_entries  # imports take time, and few have a storage of this kind  # noqa: PLC0415
+
         self.table = _Table(check_entries, max_entries)
         self.generation = urandom(8).hex()
         self.is_gone = False
@@ -144,11 +145,14 @@ class _Logs:
 
 class _Metrics:
     def __init__(self, max_samples: int) -> None:
+        from .checks import check_metadata, check_samples  # noqa: PLC0415
+
         self.table = _Table(check_samples, max_samples)
+        self._check_metadata = check_metadata
         self.known: dict[str, MetricMetadata] = {}
 
     async def write(self, samples: Sequence[MetricSample], metadata: Sequence[MetricMetadata] = ()) -> None:
-        check_metadata(metadata)
+        self._check_metadata(metadata)
         _check_encoding(metadata)
         self.table.append(samples)
         for one in metadata:

@@ -11,7 +11,6 @@ from ._errors import DeclarationError
 from ._exact import Tally
 from ._families import Family, Info, One, S, Series
 from ._instruments import DEFAULT_BUCKETS, Counter, Gauge, Histogram
-from ._latest import LatestGauge
 from ._names import checked_unit, family_name, label_names
 from ._oddities import counted_oddities
 from ._records import MetricFamily, MetricKind, MetricMetadata
@@ -69,7 +68,11 @@ class Registry:
                 f"unknown aggregate {aggregate!r} of {name}: use one of {', '.join(_AGGREGATES)}"
             )
         reserved = ("worker",) if aggregate == "per_worker" else ()
-        make = LatestGauge if aggregate == "latest" else Gauge
+        make: Callable[[Tally], Gauge] = Gauge
+        if aggregate == "latest":
+            from ._latest import LatestGauge  # few need it, and imports take time  # noqa: PLC0415
+
+            make = LatestGauge
         family = self._declare(
             "gauge", name, help, labels, make, aggregate=aggregate, reserved=reserved, unit=unit
         )
