@@ -503,7 +503,7 @@ def test_an_info_says_what_was_set_last():
         registry.info("nothing", "", labels=())
 
 
-def test_an_exemplar_is_taken_once_a_second_for_each_bucket(monkeypatch):
+def test_an_exemplar_stays_until_it_was_collected_and_for_a_second_in_each_bucket(monkeypatch):
     now = 1000.0
     monkeypatch.setattr("obs_core._instruments.time", lambda: now)
     histogram = Histogram((1.0, 2.0))
@@ -514,6 +514,8 @@ def test_an_exemplar_is_taken_once_a_second_for_each_bucket(monkeypatch):
         histogram.observe(0.6)
         histogram.observe(1.5)
         now += 1.0
+        histogram.observe(0.65)
+        assert histogram.exemplars()[0].value == 0.5
         histogram.observe(0.7)
     assert {index: (one.value, one.timestamp) for index, one in histogram.exemplars().items()} == {
         0: (0.7, 1001.0),

@@ -40,7 +40,7 @@ from django_prometheus.middleware import (  # noqa: E402  # it reads the setting
 
 from obs_django.middleware import ObsMiddleware  # noqa: E402
 
-REQUESTS, ROUNDS = 2_000, 11
+REQUESTS, ROUNDS = 2_000, 21
 
 
 def order(request, order_id):

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # The advice of the OpenTelemetry semantic conventions for HTTP durations, in seconds.
 DEFAULT_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 _EXEMPLAR_SECONDS: Final = 1.0
+_NONE: Final[frozenset[int]] = frozenset()
 # What names a trace; other text, which readers of exemplars stumble over, is not one.
 _TRACE: Final = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _value_of: Final = attrgetter("_value")
@@ -156,13 +157,14 @@ class Gauge(_Bound):
 class Histogram(_Bound):
     """Counts of observations up to each bound, with their sum and count."""
 
-    __slots__ = ("_bounds", "_counts", "_exemplars", "_lock", "_sum", "_tally")
+    __slots__ = ("_bounds", "_counts", "_exemplars", "_lock", "_sum", "_tally", "_unread")
 
     def __init__(self, bounds: Sequence[float], tally: Tally = _NOWHERE) -> None:
         self._bounds = bounds
         self._tally = tally
         self._counts = [0] * (len(bounds) + 1)
         self._exemplars: dict[int, Exemplar] | None = None
+        self._unread = _NONE  # the buckets whose exemplar nobody has collected yet
         self._sum = 0.0
         self._lock = new_lock()
 
@@ -178,9 +180,10 @@ class Histogram(_Bound):
         counts = self._counts
         counts[index] += 1
         self._sum += value
-        context = bound()
-        if context:
-            self._remember(index, value, context.get("trace_id"))
+        if index not in self._unread:
+            context = bound()
+            if context:
+                self._remember(index, value, context.get("trace_id"))
 
     def time(self) -> Timer:
         """Observe how many seconds a block or a function took, failures too: `with`, or a decorator."""
@@ -198,18 +201,22 @@ class Histogram(_Bound):
         return [value for one in series for value in one.values()]
 
     def exemplars(self) -> dict[int, Exemplar]:
-        """The last exemplar of each bucket that has one, by the index of the bucket."""
+        """The last exemplar of each bucket that has one, by the index of the bucket; others take their place then."""
+        self._unread = _NONE
         return dict(self._exemplars) if self._exemplars else {}
 
     def reset(self) -> None:
         """Begin from zero, as a forked child does."""
         self._lock = new_lock()
         self._counts = [0] * (len(self._bounds) + 1)
-        self._exemplars = None
+        self._exemplars, self._unread = None, _NONE
         self._sum = 0.0
 
     def _remember(self, index: int, value: float, trace_id: object) -> None:
-        """Keep the observation as the exemplar of its bucket, at most one in a second."""
+        """Keep the observation as the exemplar of its bucket, until it was collected and for at least a second.
+
+        So the clock is not asked at each observation.
+        """
         if self._exemplars is None:
             self._exemplars = {}
         now, last = time(), self._exemplars.get(index)
@@ -218,3 +225,4 @@ class Histogram(_Bound):
             return
         if type(trace_id) is str and _TRACE.fullmatch(trace_id):
             self._exemplars[index] = Exemplar({"trace_id": trace_id}, value, now)
+            self._unread |= {index}

@@ -62,8 +62,9 @@ class Exchange:
         request.obs_exchange = self
         kind: Kind | None = None
         if request.path_info not in watch.exclude:
-            # Django's own property asks the settings each time; what WSGI says is all of it where no proxy is trusted.
-            scheme = None if watch.proxied else header("wsgi.url_scheme")
+            # Django's own property asks the settings each time; what the server says is all of it where no proxy is
+            # trusted.
+            scheme = None if watch.proxied else header("wsgi.url_scheme") or _scheme_of_asgi(request)
             kind = watch.kind(request.method, scheme or request.scheme)
             kind.active.inc()
         self._kind = kind
@@ -137,6 +138,11 @@ class Exchange:
                 self._sizes.count(route, status, sent, error_type)
         except Exception as error:
             self._watch.report("count a request", error)
+
+
+def _scheme_of_asgi(request: Any) -> str | None:
+    scope = getattr(request, "scope", None)
+    return scope.get("scheme") if scope else None
 
 
 def exchange_of(request: object) -> Exchange | None:

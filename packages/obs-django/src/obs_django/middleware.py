@@ -3,10 +3,11 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
+from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.core.signals import got_request_exception
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
+from django.utils.decorators import sync_and_async_middleware
 from django.utils.log import log_response
 
 from obs_core.http import enter, leave
@@ -14,33 +15,28 @@ from obs_core.http import enter, leave
 from ._exchange import Exchange, Watch, note_exception
 from ._service import current_service
 
-GetResponse = Callable[[HttpRequest], Any]
+Respond = Callable[[HttpRequest], HttpResponseBase]
+RespondLater = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 
 
-class ObsMiddleware:
+@sync_and_async_middleware
+def ObsMiddleware(get_response: Any) -> Respond | RespondLater:  # noqa: N802  # Django calls it like a class
     """Starts the runtime at the first request, counts and times requests, and binds and answers their id.
 
     It is synchronous or asynchronous as what it wraps is. Raises `ImproperlyConfigured` for a bad `OBS`.
     """
+    asynchronous = iscoroutinefunction(get_response)
+    watch = Watch(current_service(), asynchronous=asynchronous)
+    got_request_exception.connect(note_exception, dispatch_uid="obs_django")
+    return _asynchronous(get_response, watch) if asynchronous else _synchronous(get_response, watch)
 
-    sync_capable = True
-    async_capable = True
 
-    def __init__(self, get_response: GetResponse) -> None:
-        self._get_response = get_response
-        self._async = iscoroutinefunction(get_response)
-        self._watch = Watch(current_service(), asynchronous=self._async)
-        if self._async:
-            markcoroutinefunction(self)
-        got_request_exception.connect(note_exception, dispatch_uid="obs_django")
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        if self._async:
-            return self._serve(request)
-        exchange = Exchange(self._watch, request)
+def _synchronous(get_response: Respond, watch: Watch) -> Respond:
+    def respond(request: HttpRequest) -> HttpResponseBase:
+        exchange = Exchange(watch, request)
         token = enter(exchange.attributes)
         try:
-            response: HttpResponseBase = self._get_response(request)
+            response = get_response(request)
             if response.status_code >= 400:
                 _log(request, response)
         except BaseException as error:
@@ -50,11 +46,15 @@ class ObsMiddleware:
             leave(token)
         return exchange.answered(request, response)
 
-    async def _serve(self, request: HttpRequest) -> HttpResponseBase:
-        exchange = Exchange(self._watch, request)
+    return respond
+
+
+def _asynchronous(get_response: RespondLater, watch: Watch) -> RespondLater:
+    async def respond(request: HttpRequest) -> HttpResponseBase:
+        exchange = Exchange(watch, request)
         token = enter(exchange.attributes)
         try:
-            response: HttpResponseBase = await self._get_response(request)
+            response = await get_response(request)
             if response.status_code >= 400:
                 await sync_to_async(_log, thread_sensitive=False)(request, response)
         except BaseException as error:
@@ -63,6 +63,8 @@ class ObsMiddleware:
         finally:
             leave(token)
         return exchange.answered(request, response)
+
+    return respond
 
 
 def _log(request: HttpRequest, response: HttpResponseBase) -> None:
