@@ -1,6 +1,7 @@
 import math
 from array import array
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,7 +38,7 @@ def test_numbers_come_back(numbers):
 
 @given(st.lists(st.integers(-(2**63), 2**63 - 1)))
 def test_signed_numbers_come_back(numbers):
-    assert unzigzag(zigzag(numbers)) == numbers
+    assert unzigzag(array("Q", zigzag(numbers))).tolist() == numbers
 
 
 @given(st.lists(st.floats()))
@@ -123,6 +124,41 @@ def test_a_block_gives_back_its_entries_and_finds_the_same_as_a_plain_scan(entri
     )
     expected = [row for row, entry in enumerate(entries) if matches_log(query, entry)]
     assert list(view.rows(query, range(len(entries)))) == expected
+
+
+@given(st.lists(st.sampled_from(["INFO", "INFO", "DEBUG", "ERROR"]), min_size=40, max_size=60), st.data())
+def test_severe_entries_that_are_kept_apart_stand_where_they_stood(levels, data):
+    entries = [
+        LogEntry(float(n % 7), level, f"m{n % 3}", {"n": n, level: n % 5}, "shop", f"{n % 9:032x}")
+        for n, level in enumerate(levels)
+    ]
+    view = BlockView(1, encode_block(range(1, len(entries) + 1), entries).__getitem__)
+    rows = sorted(data.draw(st.sets(st.integers(0, len(entries) - 1))))
+    assert view.entries(rows) == [entries[row] for row in rows]
+    for asked in (
+        LogQuery(level="ERROR", since=2.0, until=5.0),
+        LogQuery(text="M1"),
+        LogQuery(trace_id=f"{4:032x}"),
+        LogQuery(attributes={"INFO": "3"}, level="DEBUG"),
+    ):
+        assert list(view.rows(asked, rows)) == [row for row in rows if matches_log(asked, entries[row])]
+
+
+def test_whoever_asks_for_errors_opens_one_part():
+    entries = [LogEntry(1.0, "INFO" if n else "ERROR", f"{n}", {"n": n}) for n in range(40)]
+    base = encode_block(range(1, 41), entries)[0]
+    view = BlockView(1, {0: base}.__getitem__)
+    assert view.entries(view.rows(LogQuery(level="ERROR"), range(40))) == entries[:1]
+
+
+def test_a_block_that_keeps_nothing_apart_is_read_as_before():
+    entries = [LogEntry(1.0, "INFO" if n else "ERROR", f"{n}", {"n": n}) for n in range(40)]
+    base = msgspec.msgpack.decode(decompress(encode_block(range(1, 41), entries)[0]))
+    # Of two entries half are severe, so that their columns lie with the others.
+    parts = encode_block([1, 2], entries[:2])
+    before = compress(msgspec.msgpack.encode(msgspec.msgpack.decode(decompress(parts[0]))[:4]))
+    assert len(base) == 5
+    assert BlockView(1, [before, *parts[1:]].__getitem__).entries(range(2)) == entries[:2]
 
 
 @given(st.lists(st.integers(1, 2**40)))

@@ -172,7 +172,7 @@ async def test_a_damaged_block_stops_neither_the_others_nor_samples(tmp_path, sm
     async with SQLiteStorage(path) as storage:
         for batch in range(16):
             await storage.logs.write(
-                [LogEntry(float(batch), "DEBUG" if n else "ERROR", f"{batch} {n}") for n in range(5)]
+                [LogEntry(float(batch), "DEBUG" if n else "INFO", f"{batch} {n}") for n in range(5)]
             )
         await settle(storage)
         change(path, "UPDATE parts SET data = zeroblob(9) WHERE id = 9")

@@ -1,16 +1,17 @@
 """A block of log entries as columns. Pure: entries in, bytes out.
 
 A block has four parts, so that a query decompresses only what it looks at: `base` (cursors, times, levels, loggers),
-`messages`, `attributes` (a frame for each key) and `ids` (trace and span).
+`messages`, `attributes` (a frame for each key) and `ids` (trace and span). Where few entries are severe, their
+columns of the last three are in `base`: whoever asks for errors opens no more than that.
 """
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
 
-from obs_core import LEVELS, LogEntry, attribute_text
+from obs_core import LEVELS, SEVERITY, LogEntry, attribute_text
 
 from ._columns import pack_doubles, pack_numbers, pack_texts, pack_words
 from ._filters import build, value_key
@@ -23,21 +24,42 @@ _MAX_JSON: Final = MAX_SIZE // 4
 _encode: Final = msgspec.msgpack.Encoder().encode
 _json: Final = msgspec.json.Encoder()
 _of_json: Final = msgspec.json.Decoder()
+# Severe entries are kept apart where at most one of so many is, and in so many bytes: each query opens them.
+_FEW: Final = 4
+_MAX_APART: Final = 128 * 1024
 _NUMBER: Final = {level: number for number, level in enumerate(LEVELS)}
+
+# For the number of a level, whether it is severe.
+SEVERE: Final = bytes(SEVERITY[level] >= SEVERITY["ERROR"] for level in LEVELS).ljust(256, b"\0")
 
 
 def encode_block(cursors: Sequence[int], entries: Sequence[LogEntry]) -> list[bytes]:
     """The parts of a block of entries, whose cursors ascend."""
+    apart = _severe(entries)
+    rest = [entry for entry in entries if not SEVERE[_NUMBER[entry.level]]] if apart else entries
+    return [compress(_base(cursors, entries, apart)), *_columns(rest, compress)]
+
+
+def _severe(entries: Sequence[LogEntry]) -> Sequence[bytes]:
+    """The columns of the severe entries as they are; none where they are not few and small."""
+    severe = [entry for entry in entries if SEVERE[_NUMBER[entry.level]]]
+    if not 0 < len(severe) * _FEW <= len(entries):
+        return ()
+    columns = _columns(severe, bytes)
+    return columns if sum(map(len, columns)) <= _MAX_APART else ()
+
+
+def _columns(entries: Sequence[LogEntry], pack: Callable[[bytes], bytes]) -> tuple[bytes, bytes, bytes]:
+    """Messages, attributes and ids."""
     ids = (
         pack_words([entry.trace_id for entry in entries]),
         pack_words([entry.span_id for entry in entries]),
     )
-    return [
-        compress(_base(cursors, entries)),
-        compress(pack_texts([entry.message.encode() for entry in entries])),
-        _attributes([entry.attributes for entry in entries]),
-        compress(_encode(ids)),
-    ]
+    return (
+        pack(pack_texts([entry.message.encode() for entry in entries])),
+        _attributes([entry.attributes for entry in entries], pack),
+        pack(_encode(ids)),
+    )
 
 
 def block_filter(entries: Sequence[LogEntry]) -> bytes:
@@ -57,7 +79,7 @@ def folded(text: str) -> bytes:
     return text.casefold().encode(errors="replace")
 
 
-def _base(cursors: Sequence[int], entries: Sequence[LogEntry]) -> bytes:
+def _base(cursors: Sequence[int], entries: Sequence[LogEntry], severe: Sequence[bytes]) -> bytes:
     gapless = cursors[-1] - cursors[0] == len(cursors) - 1
     return _encode(
         (
@@ -65,11 +87,12 @@ def _base(cursors: Sequence[int], entries: Sequence[LogEntry]) -> bytes:
             pack_doubles(array("d", [entry.timestamp for entry in entries])),
             bytes([_NUMBER[entry.level] for entry in entries]),
             pack_words([entry.logger for entry in entries]),
+            severe,
         )
     )
 
 
-def _attributes(rows: Sequence[dict[str, Any]]) -> bytes:
+def _attributes(rows: Sequence[dict[str, Any]], pack: Callable[[bytes], bytes]) -> bytes:
     shapes: dict[tuple[str, ...], int] = {}
     kinds = []
     columns: dict[str, list[Any]] = {}
@@ -86,8 +109,8 @@ def _attributes(rows: Sequence[dict[str, Any]]) -> bytes:
     for column in columns.values():
         data = _values(column, room)
         room -= len(data)
-        frames.append(compress(data))
-    return _encode((list(shapes), compress(pack_numbers(kinds)), list(columns), frames))
+        frames.append(pack(data))
+    return _encode((list(shapes), pack(pack_numbers(kinds)), list(columns), frames))
 
 
 def _values(values: list[Any], room: int) -> bytes:

@@ -11,6 +11,7 @@ import msgspec
 from obs_core import LogEntry, LogQuery, StorageError
 
 from ._flushes import FlushView
+from ._headers import Header
 from ._paging import Stored
 from ._views import BlockView
 
@@ -67,13 +68,22 @@ def answers(
         if place is not None and stored.header.id <= place <= stored.header.last:
             desc, cursors = query.order == "desc", seen.cursors
             rows = [row for row in rows if (cursors[row] < place if desc else cursors[row] > place)]
-        rows = seen.rows(query, rows)
+        rows = seen.rows(_within(query, stored.header), rows)
         if limit is not None:
             rows = rows[-limit:] if query.order == "desc" else rows[:limit]
         found = [(seen.cursors[row], entry) for row, entry in zip(rows, seen.entries(rows), strict=True)]
     except DAMAGE as error:
         raise StorageError(str(error)) from error
     return found[::-1] if query.order == "desc" else found
+
+
+def _within(query: LogQuery, one: Header) -> LogQuery:
+    """What is still to be asked of the entries of a block, all of which lie within its bounds."""
+    since = None if query.since is None or one.oldest >= query.since else query.since
+    until = None if query.until is None or one.newest < query.until else query.until
+    if (since, until) == (query.since, query.until):
+        return query
+    return msgspec.structs.replace(query, since=since, until=until)
 
 
 def answers_of(
