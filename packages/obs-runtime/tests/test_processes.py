@@ -34,11 +34,12 @@ def run(code: str, path: Path) -> subprocess.Popen[str]:
     )
 
 
-def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+def finish(process: subprocess.Popen[str], timeout: float = 60) -> tuple[int, str, str]:
     try:
-        output, error = process.communicate(timeout=60)
+        output, error = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
         process.kill()
+        process.communicate()
         raise
     return process.returncode, output.strip(), error
 
@@ -224,7 +225,8 @@ thread.join()
 runtime.flush()
 print(sent[0], *(family.values[0] for family in runtime.collect() if family.metadata.name == "orders"))
 """
-    status, output, _ = finish(run(code, tmp_path / "obs.db"))
+    # A fork may wait for half a second where the disk is slow.
+    status, output, _ = finish(run(code, tmp_path / "obs.db"), timeout=240)
     assert status == 0
     parents, total = output.split()
     assert float(total) == 20

@@ -4,6 +4,7 @@ import asyncio
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
+import obs_core.checks  # noqa: F401  # memory needs it at its first write, when perhaps no file can be read
 from obs_core import (
     LEVELS,
     LogEntry,

@@ -22,6 +22,8 @@ from ._steps import Flush, History, Maintenance
 from ._stopping import Stopping
 
 _BUSY: Final = 0.5
+# How Python refuses a thread once the interpreter ends: our last write comes after that, and no step of keeping.
+_AT_THE_END: Final = "after interpreter shutdown"
 
 
 class Step(Protocol):
@@ -76,8 +78,10 @@ class RuntimeWork:
             try:
                 await step.tick(now, wall)
             except Exception as error:  # a failing step never kills the loop
-                self._status.report(name, error)
                 self._let_go()
+                if str(error).endswith(_AT_THE_END):
+                    return
+                self._status.report(name, error)
 
     async def close(self) -> None:
         """Close the storage, and let another worker keep it."""
