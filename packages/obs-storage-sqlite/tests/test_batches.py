@@ -1,7 +1,5 @@
 import asyncio
-import sqlite3
 import time
-from contextlib import closing
 
 import pytest
 
@@ -129,25 +127,6 @@ async def test_a_flush_touches_nothing_but_its_own_row(tmp_path):
         await storage.logs.write(entries(1))
         frames = ((tmp_path / "obs.db-wal").stat().st_size - before) // (page + 24)
     assert frames <= 2
-
-
-@pytest.mark.asyncio
-async def test_a_file_of_version_2_is_upgraded_and_keeps_its_cursors_and_batches(tmp_path):
-    path = tmp_path / "obs.db"
-    async with SQLiteStorage(path) as storage:
-        await storage.logs.write(entries(3))
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute("ALTER TABLE head DROP COLUMN batches")
-        connection.execute("INSERT INTO writers VALUES ('0123456789abcdef', 7, 1000.0, x'0100000000000000')")
-        connection.execute("PRAGMA user_version=2")
-    async with SQLiteStorage(path) as storage:
-        assert await storage.fetch("PRAGMA user_version", ()) == [(3,)]
-        await storage.logs.write(entries(1))
-        assert await cursors(storage) == [1, 2, 3, 8]
-        await storage.logs.write(entries(4000))
-        await settle(storage)
-        assert await storage.logs.count() == 4004
-        assert await storage.verify() == []
 
 
 @pytest.mark.asyncio
