@@ -34,7 +34,7 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
         retried(lambda: connection.execute("PRAGMA journal_mode=WAL").fetchall())
         connection.execute("PRAGMA synchronous=FULL")
-        # Some builds write zeros over each page that is freed: twice what a merge writes, and it holds the lock as long.
+        # Some builds write zeros over each page that is freed: twice what a merge writes, for twice as long.
         connection.execute("PRAGMA secure_delete=FAST").fetchall()
         connection.execute("PRAGMA busy_timeout=0")
         connection.execute(f"PRAGMA journal_size_limit={_WAL}")
