@@ -1,4 +1,4 @@
-"""Opening the connection that writes: whose file it is, how it is set up, whether it is whole."""
+"""The connection that writes: whose file it is, how it is set up, whether it is whole, and what its errors mean."""
 
 import secrets
 import sqlite3
@@ -79,6 +79,32 @@ def retried(work: Callable[[], object]) -> None:
             pause()
         else:
             return
+
+
+def refuse_changed(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise `StorageError` where another release changed the layout under us."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version != VERSION:
+        raise StorageError(
+            f"{path} has schema version {version} now, this release knows {VERSION}:"
+            " nothing is written until it is upgraded"
+        )
+
+
+def copy_log(connection: sqlite3.Connection) -> None:
+    """Bring the write-ahead log into the file, and cut it to nothing, unless a reader is in the way for long."""
+    connection.execute("PRAGMA busy_timeout=100")
+    try:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    finally:
+        connection.execute("PRAGMA busy_timeout=0")
+
+
+def give_pages(connection: sqlite3.Connection, pages: int) -> None:
+    """Give so many free pages back to the file system, inside a transaction."""
+    # One for each call: the statement gives no rows, so that `sqlite3` never steps it twice.
+    for _ in range(pages):
+        connection.execute("PRAGMA incremental_vacuum(1)").close()
 
 
 def is_damage(error: sqlite3.Error) -> bool:

@@ -4,25 +4,24 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from obs_core import StorageError
 
-from ._connection import PATIENCE, connect, is_cut, is_damage, is_full, look_over, looked_over, retried
-from ._files import alone, beside, create_database, identity, set_aside
-from ._forks import Identity, inside_sqlite, is_forbidden, watch
-from ._gate import Gate, pause
+from ._connection import PATIENCE, copy_log, give_pages, is_cut, is_damage, is_full, refuse_changed, retried
+from ._files import beside, create_database, identity
+from ._forks import Identity, inside_sqlite, watch
+from ._gate import pause
 from ._migration import plan_upgrade
+from ._opening import Place, generation_of
 from ._relief import Relief, drop_oldest
 from ._reserve import Reserve
-from ._schema import VERSION, renew
+from ._schema import renew
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
-# A truncated journal looks like damage until every process has closed the file once; so look again, some times.
-_TRIES: Final = 3
 _RELIEF_STEPS: Final = 16
 _SETTLED: Final = 1.0
 # Steps of an upgrade between two lines that tell how far it is.
@@ -36,7 +35,6 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._files = [beside(path, ending) for ending in ("", "-wal", "-shm")]
         # Blocks that could not be rewritten, so that the others have their turn.
         self.unreadable: set[int] = set()
         self._seen: tuple[int, int, str] | None = None
@@ -46,11 +44,11 @@ class Database:
         self.relief = Relief(path)
         self._reserve = Reserve(beside(path, "-reserve"))
         try:
-            create_database(path)
-            self._gate = Gate(beside(path, "-lock"), alone(path))
+            self._place = Place(path)
+            self._gate = self._place.gate
             with inside_sqlite():
                 watch(self)
-                self._connection = self._open()
+                self._open()
         except OSError as error:
             raise StorageError(f"{path} cannot be opened: {error.strerror}: choose another folder") from error
         self._upgrade()
@@ -83,7 +81,7 @@ class Database:
             except sqlite3.Error as error:
                 self.doubt(error)
                 with suppress(sqlite3.Error):
-                    self._refuse_newer()
+                    refuse_changed(self._connection, self.path)
                 raise StorageError(f"{self.path} could not be read: {error}") from error
 
     def doubt(self, error: sqlite3.Error) -> None:
@@ -120,7 +118,7 @@ class Database:
         if free <= keep_free:
             return False
         pages = min(free - keep_free, 256)
-        self.transaction(lambda connection: _vacuum(connection, pages))
+        self.transaction(lambda connection: give_pages(connection, pages))
         return True
 
     def give_back(self) -> None:
@@ -132,10 +130,10 @@ class Database:
 
     def checkpoint(self) -> None:
         """Bring the write-ahead log into the file, and cut it to nothing where no reader is in the way."""
-        if self._identities() != self._identity:
+        if self._place.identities() != self._identity:
             return
         with inside_sqlite(), suppress(sqlite3.OperationalError), self._gate.held(PATIENCE):
-            self._checkpoint()
+            copy_log(self._connection)
 
     def make_reserve(self) -> bool:
         """Take room against a full disk."""
@@ -159,31 +157,9 @@ class Database:
             self._connection.close()
         return None
 
-    def _open(self) -> sqlite3.Connection:
-        """Under the gate, so that of several processes one alone creates, or sets aside."""
-        if is_forbidden(identity(self.path)):
-            raise StorageError(
-                f"{self.path} was being written when this process was forked: it cannot be opened here"
-            )
-        for attempt in range(_TRIES + 1):
-            if attempt:
-                time.sleep(0.2)
-            before = self._identities()
-            try:
-                with self._gate.held(PATIENCE):
-                    connection = connect(self.path)
-                    self._note(connection)
-                # Not under the gate: it may take a second, and the others go on writing.
-                return looked_over(connection)
-            except sqlite3.DatabaseError as error:
-                if is_cut(error) and attempt < _TRIES:
-                    self._drop_journal(before)
-                    continue
-                if not is_damage(error):
-                    raise StorageError(f"{self.path} could not be opened: {error}") from error
-                if attempt == _TRIES - 1:
-                    self._set_aside()
-        raise StorageError(f"{self.path} is damaged again right after it was made: check the disk")
+    def _open(self) -> None:
+        self._connection, self.generation, self._identity = self._place.open()
+        self._opened = time.monotonic()
 
     def _upgrade(self) -> None:
         """Bring what an older release wrote into today's layout, in steps."""
@@ -193,24 +169,6 @@ class Database:
             steps += 1
             if steps % _PROGRESS == 0:
                 sys.stderr.write(f"obs: {self.path} is being upgraded: {left} old rows are left\n")
-
-    def _note(self, connection: sqlite3.Connection) -> None:
-        with closing(connection.execute("SELECT id FROM generation")) as cursor:
-            self.generation = str(cursor.fetchone()[0])
-        self._identity = self._identities()
-        self._opened = time.monotonic()
-
-    def _set_aside(self) -> None:
-        """Look once more, with no other at it: whoever came first may have begun a new file already."""
-        with self._gate.held(PATIENCE):
-            try:
-                with closing(connect(self.path)) as connection:
-                    look_over(connection)
-            except sqlite3.DatabaseError as error:
-                if not is_damage(error):
-                    raise StorageError(f"{self.path} could not be opened: {error}") from error
-                set_aside(self.path, error)
-                create_database(self.path)
 
     def _held(self, work: Work[T]) -> T:
         with self._gate.held(PATIENCE):
@@ -224,7 +182,7 @@ class Database:
         connection = self._connection
         retried(lambda: connection.execute("BEGIN IMMEDIATE"))
         try:
-            self._refuse_newer()
+            refuse_changed(self._connection, self.path)
             result = work(connection)
             connection.execute("COMMIT")
         except BaseException:
@@ -232,15 +190,6 @@ class Database:
                 connection.execute("ROLLBACK")
             raise
         return result
-
-    def _refuse_newer(self) -> None:
-        """Raise `StorageError` where another release changed the layout under us."""
-        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-        if version != VERSION:
-            raise StorageError(
-                f"{self.path} has schema version {version} now, this release knows {VERSION}:"
-                " nothing is written until it is upgraded"
-            )
 
     def _mended(self, error: sqlite3.Error) -> Iterator[None]:
         """Do something about a failure, step by step; after each it is worth another try."""
@@ -254,13 +203,13 @@ class Database:
         """On a full disk: the reserve first, then a checkpoint, then small deletions with a checkpoint each."""
         self._reserve.drop()
         with self._gate.held(PATIENCE), suppress(sqlite3.OperationalError):
-            self._checkpoint()
+            copy_log(self._connection)
         yield
         for _ in range(_RELIEF_STEPS):
             try:
                 with self._gate.held(PATIENCE):
                     gone = self._committed(drop_oldest)
-                    self._checkpoint()
+                    copy_log(self._connection)
             except sqlite3.OperationalError:
                 return
             if not any(gone):
@@ -268,36 +217,15 @@ class Database:
             self.relief.note(gone)
             yield
 
-    def _checkpoint(self) -> None:
-        self._connection.execute("PRAGMA busy_timeout=100")
-        try:
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        finally:
-            self._connection.execute("PRAGMA busy_timeout=0")
-
     def _notice_replacement(self) -> None:
         """Before each write: one that was removed or replaced would swallow it without an error, or spoil it."""
-        now = self._identities()
+        now = self._place.identities()
         if now == self._identity:
             return
         known, self._identity = self._identity, None
         if known is not None and now[0] == known[0] and now[1] != known[1] and now[2] == known[2]:
-            self._drop_journal(now)
+            self._place.drop_journal(now)
         self._reopen()
-
-    def _drop_journal(self, seen: Sequence[object]) -> None:
-        """Remove a journal that shared memory does not fit, and that memory, unless somebody did since they were seen.
-
-        Processes that stand idle hold the memory for life: what it says of a journal that is gone fits no new one.
-        """
-        with self._gate.held(PATIENCE):
-            if self._identities() == seen:
-                for file in self._files[1:]:
-                    file.unlink(missing_ok=True)
-
-    def _identities(self) -> Sequence[object]:
-        """Of the file, its journal and its shared memory: where one was removed, whoever comes makes a new one."""
-        return [identity(file) for file in self._files]
 
     def _reopen(self) -> None:
         # Where it fails, the next look tries again.
@@ -306,15 +234,8 @@ class Database:
         with suppress(sqlite3.Error):
             self._connection.close()
         create_database(self.path)
-        self._connection = self._open()
+        self._open()
         self._upgrade()
         # What was open a moment ago is gone, or is an older state of itself: its numbers were given already.
         self.transaction(lambda connection: renew(connection, known))
-        with closing(self._connection.execute("SELECT id FROM generation")) as cursor:
-            self.generation = str(cursor.fetchone()[0])
-
-
-def _vacuum(connection: sqlite3.Connection, pages: int) -> None:
-    # One page for each call: the statement gives no rows, so that `sqlite3` never steps it twice.
-    for _ in range(pages):
-        connection.execute("PRAGMA incremental_vacuum(1)").close()
+        self.generation = generation_of(self._connection)

@@ -1,0 +1,98 @@
+"""Opening the files of a database: which ones they are, who may, and what is done where they are damaged."""
+
+import sqlite3
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from obs_core import StorageError
+
+from ._connection import PATIENCE, connect, is_cut, is_damage, look_over, looked_over
+from ._files import alone, beside, create_database, identity, set_aside
+from ._forks import is_forbidden
+from ._gate import Gate
+
+# A truncated journal looks like damage until every process has closed the file once; so look again, some times.
+_TRIES: Final = 3
+
+
+class Opened(NamedTuple):
+    """A connection whose file was looked over, the random name of the file's life, and what tells the files apart."""
+
+    connection: sqlite3.Connection
+    generation: str
+    identities: Sequence[object]
+
+
+class Place:
+    """The file at `path` with its journal and its shared memory, and the gate beside them."""
+
+    def __init__(self, path: Path) -> None:
+        create_database(path)
+        self.path = path
+        self.gate = Gate(beside(path, "-lock"), alone(path))
+        self._files = [beside(path, ending) for ending in ("", "-wal", "-shm")]
+
+    def identities(self) -> Sequence[object]:
+        """Of the file, its journal and its shared memory: where one was removed, whoever comes makes a new one."""
+        return [identity(file) for file in self._files]
+
+    def open(self) -> Opened:
+        """Under the gate, so that of several processes one alone creates, or sets aside. Raises `StorageError`."""
+        if is_forbidden(identity(self.path)):
+            raise StorageError(
+                f"{self.path} was being written when this process was forked: it cannot be opened here"
+            )
+        for attempt in range(_TRIES + 1):
+            if attempt:
+                time.sleep(0.2)
+            before = self.identities()
+            try:
+                return self._open()
+            except sqlite3.DatabaseError as error:
+                if is_cut(error) and attempt < _TRIES:
+                    self.drop_journal(before)
+                    continue
+                if not is_damage(error):
+                    raise StorageError(f"{self.path} could not be opened: {error}") from error
+                if attempt == _TRIES - 1:
+                    self._set_aside()
+        raise StorageError(f"{self.path} is damaged again right after it was made: check the disk")
+
+    def drop_journal(self, seen: Sequence[object]) -> None:
+        """Remove a journal that shared memory does not fit, and that memory, unless somebody did since they were seen.
+
+        Processes that stand idle hold the memory for life: what it says of a journal that is gone fits no new one.
+        """
+        with self.gate.held(PATIENCE):
+            if self.identities() == seen:
+                for file in self._files[1:]:
+                    file.unlink(missing_ok=True)
+
+    def _open(self) -> Opened:
+        with self.gate.held(PATIENCE):
+            connection = connect(self.path)
+            generation = generation_of(connection)
+            identities = self.identities()
+        # Not under the gate: it may take a second, and the others go on writing.
+        return Opened(looked_over(connection), generation, identities)
+
+    def _set_aside(self) -> None:
+        """Look once more, with no other at it: whoever came first may have begun a new file already."""
+        with self.gate.held(PATIENCE):
+            try:
+                with closing(connect(self.path)) as connection:
+                    look_over(connection)
+            except sqlite3.DatabaseError as error:
+                if not is_damage(error):
+                    raise StorageError(f"{self.path} could not be opened: {error}") from error
+                set_aside(self.path, error)
+                create_database(self.path)
+
+
+def generation_of(connection: sqlite3.Connection) -> str:
+    """The random name of the file's life."""
+    with closing(connection.execute("SELECT id FROM generation")) as cursor:
+        return str(cursor.fetchone()[0])
