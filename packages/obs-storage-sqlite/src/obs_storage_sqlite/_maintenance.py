@@ -10,6 +10,7 @@ from . import _sealing as logs
 from ._database import Database
 from ._looking import Damage
 from ._resource import Resource
+from ._series import Unused
 
 T = TypeVar("T")
 
@@ -18,7 +19,7 @@ class _EndingError(Exception):
     """While the interpreter ends no thread is to be had."""
 
 
-async def maintain(resource: Resource, log_damage: Damage, metric_damage: Damage) -> bool:
+async def maintain(resource: Resource, log_damage: Damage, metric_damage: Damage, unused: Unused) -> bool:
     """Do one step, the most useful first; whether there may be more to do.
 
     What takes long is done in a thread of its own: the one that writes is free meanwhile.
@@ -29,6 +30,8 @@ async def maintain(resource: Resource, log_damage: Damage, metric_damage: Damage
     if plan is not None:
         return await _rewrite(resource, plan, log_damage)
     if await compact(resource, log_damage) or await _seal_samples(resource, metric_damage):
+        return True
+    if await resource.run(unused.step):
         return True
     return await resource.run(_tidy)
 

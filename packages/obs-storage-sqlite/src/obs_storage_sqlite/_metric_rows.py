@@ -22,6 +22,7 @@ from ._points import (
     unpack_values,
 )
 from ._schema import SPAN
+from ._series import learn
 from ._windows import Row, WindowView, encode_window
 
 # A window is sealed with so many rows, an hour at 15 s, or as soon as it holds so many samples.
@@ -36,10 +37,7 @@ def store_instants(
     connection: sqlite3.Connection, rows: Sequence[Instant], ids: dict[SeriesKey, int]
 ) -> None:
     """Store rows; `ids` knows series, and learns those that it does not."""
-    for key in {key for row in rows for key in row.keys if key not in ids}:
-        connection.execute("INSERT OR IGNORE INTO series (name, labels) VALUES (?, ?)", key)
-        found = connection.execute("SELECT id FROM series WHERE name = ? AND labels = ?", key).fetchone()
-        ids[key] = found[0]
+    learn(connection, {key for row in rows for key in row.keys if key not in ids}, ids)
     id_ = next_row(connection)
     for row in rows:
         series = pack_series([ids[key] for key in row.keys])

@@ -21,6 +21,7 @@ from ._metric_rows import store_instants
 from ._metric_series import Columns, Wanted, open_window, point_samples, window_samples
 from ._points import SeriesCache, SeriesKey, instants, labels_of
 from ._resource import Resource
+from ._series import Known, Unused, known_by
 from ._writers import is_stored, note
 
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -35,8 +36,9 @@ class SQLiteMetrics:
     def __init__(self, resource: Resource) -> None:
         self._resource = resource
         self._ids: dict[SeriesKey, int] = {}
-        self._ids_of = ""
+        self._ids_of = Known("", 0)
         self.damage = Damage()
+        self.unused = Unused()
 
     async def write(self, samples: Sequence[MetricSample], metadata: Sequence[MetricMetadata] = ()) -> None:
         rows = instants(samples)
@@ -46,17 +48,17 @@ class SQLiteMetrics:
         if not rows and not families:
             return
         learned: dict[SeriesKey, int] = {}
-        generation = ""
+        known = self._ids_of
 
         def store(connection: sqlite3.Connection) -> None:
-            nonlocal learned, generation
+            nonlocal learned, known
             if is_stored(connection, batch):
                 return
             note(connection, batch)
             # Whoever is called again does not know how this ended.
             batch.again = True
-            (generation,) = connection.execute("SELECT id FROM generation").fetchone()
-            learned = dict(self._ids) if self._ids_of == generation else {}
+            known = known_by(connection)
+            learned = dict(self._ids) if self._ids_of == known else {}
             store_instants(connection, rows, learned)
             _store_families(connection, families)
 
@@ -70,7 +72,7 @@ class SQLiteMetrics:
             self._resource.batches.failed(samples, checksum(), batch)
             raise
         # Not before it is committed: what was rolled back is not in the file.
-        self._ids, self._ids_of = learned, generation
+        self._ids, self._ids_of = learned, known
 
     async def read(self, query: MetricQuery) -> AsyncIterator[MetricSample]:
         wanted, cache, left = await self._wanted(query), SeriesCache(), query.limit

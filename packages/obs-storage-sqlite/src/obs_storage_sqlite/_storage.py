@@ -139,7 +139,7 @@ class SQLiteStorage:
 
     async def maintain(self) -> bool:
         """One short step of what keeps the file small and quick; whether there may be more to do."""
-        return await maintain(self, self._logs.damage, self._metrics.damage)
+        return await maintain(self, self._logs.damage, self._metrics.damage, self._metrics.unused)
 
     async def set_aside(self) -> int:
         """Bytes of the damaged files that are kept beside it."""
