@@ -7,7 +7,7 @@ import pytest_asyncio
 
 from obs_core import LogEntry, LogQuery, StorageClosedError, StorageError
 from obs_core.testing import DurableConformance, LogStorageConformance, MetricsStorageConformance
-from obs_storage_sqlite import SQLiteStorage
+from obs_storage_sqlite import SQLiteStorage, _storage
 from obs_storage_sqlite._reserve import SIZE as RESERVE
 from obs_storage_sqlite._schema import APPLICATION_ID
 
@@ -215,3 +215,15 @@ async def test_a_file_that_was_removed_is_noticed_and_begun_again(tmp_path):
         await storage.logs.write(entries(2))
         assert len(await messages(storage)) == 2
     assert path.exists()
+
+
+@pytest.mark.asyncio
+async def test_a_reader_is_answered_in_time_where_the_file_does_not_answer(tmp_path, monkeypatch):
+    endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 2000000) SELECT count(*) FROM n"
+    async with SQLiteStorage(tmp_path / "obs.db") as storage:
+        await storage.logs.write(entries(1))
+        with monkeypatch.context() as patched:
+            patched.setattr(_storage, "_PATIENCE", 0.01)
+            with pytest.raises(StorageError, match="could not be read within"):
+                await storage.fetch(endless, ())
+        assert len(await messages(storage)) == 1

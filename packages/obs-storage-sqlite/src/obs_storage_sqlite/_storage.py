@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 import aiosqlite
 
@@ -26,6 +26,7 @@ from ._writers import Batches
 
 T = TypeVar("T")
 C = TypeVar("C")
+_PATIENCE: Final = 5.0
 
 
 class SQLiteStorage:
@@ -96,12 +97,19 @@ class SQLiteStorage:
         await self._open_writer().store(plan, content, size)
 
     async def read(self, work: Callable[[aiosqlite.Connection], Awaitable[T]]) -> T:
-        """Run queries in one read transaction, on a connection that is closed before this returns."""
+        """Run queries in one read transaction, on a connection that is closed before this returns.
+
+        Raises `StorageError` where the file does not answer for 5 s: a page takes milliseconds, so the disk hangs.
+        """
         self.check()
-        # A connection that is left open keeps the process for ever, so a cancelled query ends by itself.
+        # A connection that is left open keeps the process for ever, so a query that was given up ends by itself.
         task = asyncio.ensure_future(self._read(work))
         task.add_done_callback(_seen)
-        return await asyncio.shield(task)
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                return await asyncio.shield(task)
+        except TimeoutError:
+            raise StorageError(f"{self._path} could not be read within {_PATIENCE:.0f} s") from None
 
     async def _read(self, work: Callable[[aiosqlite.Connection], Awaitable[T]]) -> T:
         address = f"{self._path.resolve().as_uri()}?mode=ro"
