@@ -1,4 +1,5 @@
 import asyncio
+import random
 import time
 
 import pytest
@@ -127,6 +128,24 @@ async def test_a_flush_touches_nothing_but_its_own_row(tmp_path):
         await storage.logs.write(entries(1))
         frames = ((tmp_path / "obs.db-wal").stat().st_size - before) // (page + 24)
     assert frames <= 2
+
+
+@pytest.mark.asyncio
+async def test_a_merge_does_not_write_the_pages_that_it_frees(tmp_path):
+    async with SQLiteStorage(tmp_path / "obs.db") as storage:
+        chance = random.Random(1)
+        for start in range(0, 4000, 25):
+            await storage.logs.write(
+                [LogEntry(float(start + n), "INFO", chance.randbytes(40).hex()) for n in range(25)]
+            )
+        freed = (await storage.fetch("SELECT sum(length(data)) FROM head", ()))[0][0]
+        await storage.run(Database.checkpoint)
+        await settle(storage)
+        assert await storage.fetch("SELECT count(*) FROM blocks", ()) == [(1,)]
+        block = (await storage.fetch("SELECT sum(length(data)) FROM parts", ()))[0][0]
+        written = (tmp_path / "obs.db-wal").stat().st_size
+    # The block, with the bookkeeping of its pages.
+    assert written < block + freed / 4
 
 
 @pytest.mark.asyncio
