@@ -1,10 +1,13 @@
-"""A storage that hangs for ever: the host is as fast as without us, and metrics say that history is degraded."""
+"""A storage that hangs for ever: the host is as fast as without us, metrics say that history is degraded, it ends."""
 
 import http.client
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
+
+import httpx
 
 from harness.places import APPLICATIONS
 from harness.service import Service
@@ -46,6 +49,41 @@ def hanging(folder: Path, rounds: int, *, quick: bool = True) -> Figures:
         "degraded, as metrics said": f"{said:.0f}",
         "written again after": f"{seconds:.1f} s",
     }
+
+
+def reading_hangs(folder: Path) -> Figures:
+    """A disk that answers no read for ever, readers in the middle of one, and a service that is told to stop."""
+    disk = Disk(folder / "faults")
+    with ExitStack() as stack:
+        service = start(stack, folder, disk)
+        seconds_until_written(service, "before", "urgent")
+        headers = service.headers
+        pool = stack.enter_context(ThreadPoolExecutor(3))
+        with disk.failing("slowread", part="obs.db$", seconds=600):
+            pages = "/logs?limit=5", "/logs?q=mark", "/logs?follow=true"
+            answers = [pool.submit(_status, service, page, headers) for page in pages]
+            time.sleep(0.5)  # each is inside its read: nothing tells of it
+            begun = time.monotonic()
+            holds(service.get("/sent").status_code == 200, "a request was not answered")
+            metrics = service.get("/metrics", **headers).status_code
+            holds(metrics == 200, f"/metrics was answered with {metrics}")
+            request = time.monotonic() - begun
+            ended = service.server.stop()
+            found = [answer.result() for answer in answers]
+    holds(set(found) <= {0, 503}, f"readers were answered with {found}")
+    holds("Traceback" not in service.server.output, "it ended with a traceback")
+    return {
+        "a request and a scrape meanwhile": f"{1000 * request:.0f} ms",
+        "ended after SIGTERM": f"{ended:.1f} s",
+    }
+
+
+def _status(service: Service, page: str, headers: dict[str, str]) -> int:
+    """Of the answer, or 0 where the connection was closed without one."""
+    try:
+        return service.get(page, **headers).status_code
+    except httpx.TransportError:
+        return 0
 
 
 def _in_turn(first: Service, second: Service, rounds: int) -> tuple[list[float], list[float]]:

@@ -5,6 +5,7 @@
        enospc          writing what is new fails, as on a full disk
        readonly        writing fails, as where the system has mounted the disk anew after errors
        eio             writing fails          synceio    syncing fails     slowsync   syncing takes so many seconds
+       slowread        reading takes so many seconds
        noshm           no shared memory       nolocks    no locks
    With OBS_FAULTS_LOG=FILE every change that was made is appended to FILE, with its data, also those of *.ack.
    fail_at(n, error): the n-th change from now on fails with this error; with error 0 the process is killed there. */
@@ -80,9 +81,14 @@ static int write_fails(const char *path, int file, off64_t end) {
     return fails(path);
 }
 
-static int sync_fails(const char *path) {
-    for (int slept = 0; slept < 100 * on("slowsync", path); slept++)
+/* Sleep for the seconds of a fault, or until it is switched off. */
+static void hang(const char *fault, const char *path) {
+    for (int slept = 0; slept < 100 * on(fault, path); slept++)
         nanosleep(&(struct timespec){0, 10000000}, NULL);
+}
+
+static int sync_fails(const char *path) {
+    hang("slowsync", path);
     if (on("synceio", path)) return errno = EIO, 1;
     return fails(path);
 }
@@ -97,6 +103,13 @@ static void note(char kind, const char *path, int64_t place, const void *data, s
     if (file < 0 || writev(file, parts, 3) < 0) abort();
     close(file);
     errno = before;
+}
+
+ssize_t pread64(int file, void *data, size_t length, off64_t place) {
+    REAL(ssize_t, "pread64", int, void *, size_t, off64_t);
+    char path[PATH_MAX];
+    hang("slowread", path_of(file, path));
+    return real(file, data, length, place);
 }
 
 ssize_t pwrite64(int file, const void *data, size_t length, off64_t place) {
@@ -192,6 +205,7 @@ int fcntl64(int file, int command, ...) {
 
 /* The same under their other names. */
 int fcntl(int, int, ...) __attribute__((alias("fcntl64")));
+ssize_t pread(int, void *, size_t, off_t) __attribute__((alias("pread64")));
 ssize_t pwrite(int, const void *, size_t, off_t) __attribute__((alias("pwrite64")));
 int ftruncate(int, off_t) __attribute__((alias("ftruncate64")));
 int posix_fallocate(int, off_t, off_t) __attribute__((alias("posix_fallocate64")));

@@ -252,6 +252,28 @@ async def test_a_file_that_could_not_be_opened_again_is_tried_again(tmp_path):
 
 
 @pytest.mark.asyncio
+async def test_reads_that_hang_are_given_up_and_at_most_eight_wait(tmp_path, monkeypatch):
+    monkeypatch.setattr("obs_storage_sqlite._storage._PATIENCE", 0.01)
+    answers = asyncio.Event()
+
+    async def hang(_connection: object) -> bool:
+        return await answers.wait()
+
+    async with SQLiteStorage(tmp_path / "obs.db") as storage:
+        for _ in range(8):
+            with pytest.raises(StorageError, match="could not be read within"):
+                await storage.read(hang)
+        assert len(readers()) == 8
+        with pytest.raises(StorageError, match="does not answer"):
+            await storage.read(hang)
+        answers.set()
+        await asyncio.to_thread(wait_for_the_readers, time.monotonic() + 10)
+        assert readers() == []
+        monkeypatch.undo()
+        assert await count(storage) == 0
+
+
+@pytest.mark.asyncio
 async def test_a_query_that_is_cancelled_leaves_no_thread(tmp_path):
     async with SQLiteStorage(tmp_path / "obs.db") as storage:
         await storage.logs.write(entries(3000))

@@ -280,6 +280,6 @@ def test_every_transaction_that_writes_begins_immediate():
     # The one that reads is on a connection that cannot write.
     reads = [line for line in begins if 'execute_fetchall("BEGIN")' in line]
     assert len(reads) == 1
-    assert "?mode=ro" in (source / "_storage.py").read_text()
+    assert "?mode=ro" in (source / "_reading.py").read_text()
     assert len(begins) > len(reads)
     assert all('"BEGIN IMMEDIATE"' in line for line in begins if line not in reads)

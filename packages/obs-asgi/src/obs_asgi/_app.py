@@ -7,8 +7,8 @@ from time import monotonic
 from typing import Any, Final
 
 from obs_core import Runtime
-from obs_core.http import Access, Endpoints, Pause, Request, Response
-from obs_core.http.aio import Scrapes, stopping
+from obs_core.http import Access, Endpoints, Request, Response
+from obs_core.http.aio import Scrapes, Stopping, stopping
 
 from ._translate import request_of, send_response
 
@@ -59,13 +59,13 @@ class ObsApp:
                 response = self._endpoints.missing(request)
             await send_response(response, receive, send, pause)
 
-    async def _logs(self, request: Request, pause: Pause) -> Response:
+    async def _logs(self, request: Request, pause: Stopping) -> Response:
         """The storage opens in the background: just after the start it is waited for."""
-        response = await self._endpoints.logs(request, pause)
+        response = await pause.answered(self._endpoints.logs(request, pause))
         while response.status == _UNAVAILABLE and monotonic() < self._announced_at + _OPENING:
             if await pause(0.02):
                 break
-            response = await self._endpoints.logs(request, pause)
+            response = await pause.answered(self._endpoints.logs(request, pause))
         return response
 
     def announce(self) -> None:

@@ -39,6 +39,10 @@ class QueryError(ObsError, ValueError):
         super().__init__(message)
         self.parameter = parameter
 
+    def __reduce__(self) -> tuple[type["QueryError"], tuple[str, str]]:
+        # An error crosses processes, as from a pool of workers.
+        return type(self), (self.parameter, str(self))
+
 
 class CursorExpiredError(QueryError):
     """A cursor of another generation of the storage: read again from the start."""
@@ -47,6 +51,9 @@ class CursorExpiredError(QueryError):
 
     def __init__(self, parameter: str = "after") -> None:
         super().__init__(parameter, "this cursor is of a storage that is gone: read again without it")
+
+    def __reduce__(self) -> tuple[type[QueryError], tuple[str]]:  # type: ignore[override]
+        return type(self), (self.parameter,)
 
 
 class StorageError(ObsError):
@@ -62,3 +69,7 @@ class StorageClosedError(StorageError):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"{name} is not open: use it inside `async with`")
+        self._name = name
+
+    def __reduce__(self) -> tuple[type["StorageClosedError"], tuple[str]]:
+        return type(self), (self._name,)

@@ -19,6 +19,7 @@ from ._forks import inside_sqlite
 from ._logs import SQLiteLogs
 from ._maintenance import maintain
 from ._metrics import SQLiteMetrics
+from ._reading import MOST, reading
 from ._schema import VERSION
 from ._verify import Problem, verify
 from ._writer import Plan, Writer
@@ -42,6 +43,7 @@ class SQLiteStorage:
         self._path = Path(path)
         self._writer: Writer | None = None
         self._pid = 0
+        self._hanging: set[asyncio.Task[Any]] = set()
         self.batches = Batches()
         self._logs = SQLiteLogs(self)
         self._metrics = SQLiteMetrics(self)
@@ -70,6 +72,7 @@ class SQLiteStorage:
         self._writer, self._pid = writer, os.getpid()
         # Not the ones of before, which a forked child shares with its parent.
         self.batches = Batches()
+        self._hanging = set()
         await self.run(Database.make_reserve)
         return self
 
@@ -100,25 +103,25 @@ class SQLiteStorage:
         """Run queries in one read transaction, on a connection that is closed before this returns.
 
         Raises `StorageError` where the file does not answer for 5 s: a page takes milliseconds, so the disk hangs.
+        The connection is closed once it answers; meanwhile few wait for it.
         """
         self.check()
-        # A connection that is left open keeps the process for ever, so a query that was given up ends by itself.
+        if len(self._hanging) >= MOST:
+            raise StorageError(f"{self._path} could not be read: the disk does not answer")
+        # A connection is never left in the middle of a query: one that was given up ends by itself.
         task = asyncio.ensure_future(self._read(work))
         task.add_done_callback(_seen)
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                return await asyncio.shield(task)
-        except TimeoutError:
-            raise StorageError(f"{self._path} could not be read within {_PATIENCE:.0f} s") from None
+        done, _ = await asyncio.wait((task,), timeout=_PATIENCE)
+        if not done:
+            self._hanging.add(task)
+            task.add_done_callback(self._hanging.discard)
+            raise StorageError(f"{self._path} could not be read within {_PATIENCE:.0f} s")
+        return task.result()
 
     async def _read(self, work: Callable[[aiosqlite.Connection], Awaitable[T]]) -> T:
-        address = f"{self._path.resolve().as_uri()}?mode=ro"
         try:
             with inside_sqlite():
-                async with aiosqlite.connect(
-                    address, uri=True, timeout=1.0, isolation_level=None
-                ) as connection:
-                    await connection.execute_fetchall("BEGIN")
+                async with reading(self._path) as connection:
                     try:
                         return await work(connection)
                     except aiosqlite.OperationalError:

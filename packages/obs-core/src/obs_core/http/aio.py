@@ -5,9 +5,9 @@ Nothing else in the core imports it.
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
-from typing import Final
+from typing import Any, Final
 
 from .._ports import Runtime
 from ._messages import Response, problem
@@ -16,6 +16,8 @@ from ._messages import Response, problem
 SCRAPE_SECONDS: Final = 5.0
 _LATER: Final = (("retry-after", "5"),)
 _AT_ONCE: Final = 8
+# When the process stops, what has not begun to be answered is waited for so long.
+_LAST_SECONDS: Final = 0.5
 
 
 class Stopping:
@@ -37,6 +39,19 @@ class Stopping:
     async def wait(self) -> None:
         """Return when it begins."""
         await self._event.wait()
+
+    async def answered(self, work: Coroutine[Any, Any, Response]) -> Response:
+        """What `work` gives; 503 where it hangs while the process stops: the server would wait for ever."""
+        answering, begun = asyncio.ensure_future(work), asyncio.ensure_future(self.wait())
+        try:
+            await asyncio.wait((answering, begun), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((answering,), timeout=_LAST_SECONDS)
+            if answering.done():
+                return answering.result()
+            return problem(503, "the logs cannot be read now: try again", extra=_LATER)
+        finally:
+            answering.cancel()
+            begun.cancel()
 
     def begin(self) -> None:
         """From any thread; a loop that is closed has no stream left."""
