@@ -21,6 +21,8 @@ AT_ONCE = {
         "ObsSeriesDropped",
         "ObsLabelValuesCut",
         "ObsMetricConflicts",
+        "ObsValuesIgnored",
+        "ObsGaugeFunctionFails",
     ),
 }
 

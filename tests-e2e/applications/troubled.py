@@ -1,4 +1,4 @@
-"""A service whose metrics are a trouble: too many series, too long a value, and another kind in each release."""
+"""A service whose metrics are a trouble: too many series, too long a value, NaN, a function that fails, other kinds."""
 
 import os
 from pathlib import Path
@@ -14,6 +14,8 @@ runtime = EmbeddedRuntime(SQLiteStorage(Path(os.environ["OBS_DATA"]) / "obs.db")
 registry = runtime.registry
 visits = registry.counter("visits_total", "One series for each visitor.", labels=("visitor",))
 kind = registry.gauge("kind", "Was a counter.") if NEW else registry.counter("kind", "Is a counter.")
+depth = registry.gauge("depth", "Its function fails.")
+depth.set_function(lambda: 1 / 0)
 
 app = FastAPI()
 observe(app, runtime)
@@ -23,5 +25,6 @@ observe(app, runtime)
 async def flood() -> None:
     kind.inc()
     visits.labels("x" * 1000).inc()
+    visits.labels("nan").inc(float("nan"))
     for number in range(3000):
         visits.labels(str(number)).inc()

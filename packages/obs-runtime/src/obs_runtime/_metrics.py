@@ -54,18 +54,21 @@ class Metrics:
         if isinstance(self.workers, Board):
             _shown[self._registry] = weakref.ref(self), self.workers
 
-    def own(self) -> list[MetricFamily]:
+    def own(self, *, fresh: bool = True) -> list[MetricFamily]:
         """What this worker counts, and what the runtime says of itself; a name of the host's is the host's."""
-        families = [*self._status.collect(), *self._registry.collect()]
+        families = [*self._status.collect(fresh=fresh), *self._registry.collect()]
         return list({family.metadata.name: family for family in families}.values())
 
-    def publish(self, timeout: float = -1) -> None:
-        """Show what this worker counts. Raises what the board raises, or `TimeoutError` behind another thread."""
+    def publish(self, timeout: float = -1, *, fresh: bool = True) -> None:
+        """Show what this worker counts. Raises what the board raises, or `TimeoutError` behind another thread.
+
+        What the operating system says of the process may be some seconds old where it is not to be `fresh`.
+        """
         # Together, so that older values are never shown over newer ones.
         if not self._lock.acquire(timeout=timeout):
             raise TimeoutError("another thread is publishing")
         try:
-            families = self.own()
+            families = self.own(fresh=fresh)
             self._crowded = any(len(family.keys) >= _MANY for family in families)
             self.workers.publish(families)
         finally:

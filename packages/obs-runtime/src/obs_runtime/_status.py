@@ -15,6 +15,8 @@ from obs_core.process import process_metrics as declare_process_metrics
 _MINUTE: Final = 60.0
 # Who waits longer for the storage takes it for one that hangs.
 PATIENCE: Final = 5.0
+# How old what the operating system says may be where nobody asks: it changes always, and costs most of what is shown.
+_AGE: Final = 5.0
 _ENTRIES: Final = MetricMetadata("obs_log_entries", "counter", "Log entries taken over.")
 _DROPPED: Final = MetricMetadata(
     "obs_log_entries_dropped", "counter", "Log entries that were dropped, by reason."
@@ -26,6 +28,8 @@ class Status:
 
     _seen: int
     _by_storage: int
+    _looked: float
+    _seen_of_process: list[MetricFamily]
 
     def __init__(
         self,
@@ -35,8 +39,9 @@ class Status:
         process_metrics: bool = False,
     ) -> None:
         self.registry = Registry()
+        self._process = Registry()
         if process_metrics:
-            declare_process_metrics(self.registry)
+            declare_process_metrics(self._process)
         self._handler = handler
         self._monotonic = monotonic
         self._said = -_MINUTE
@@ -91,12 +96,16 @@ class Status:
         finally:
             self._waiting_since = None
 
-    def collect(self) -> list[MetricFamily]:
-        """All of them, with the counts that the handler keeps by itself."""
+    def collect(self, *, fresh: bool = True) -> list[MetricFamily]:
+        """All of them, with the counts that the handler keeps by itself. What is not `fresh` is at most 5 s old."""
+        now = self._monotonic()
+        if fresh or now - self._looked >= _AGE:
+            self._looked, self._seen_of_process = now, self._process.collect()
         dropped = self._dropped()
         keys = [series_key("obs_log_entries_dropped_total", {"reason": reason}) for reason in dropped]
         accepted = [float(self._handler.accepted)]
         return [
+            *self._seen_of_process,
             *self.registry.collect(),
             MetricFamily(_ENTRIES, ["obs_log_entries_total"], accepted, created=self._created),
             MetricFamily(_DROPPED, keys, list(dropped.values()), created=self._created),
@@ -119,6 +128,7 @@ class Status:
     def after_fork_in_child(self) -> None:
         """Count from zero: what was counted is the parent's."""
         self.registry.reset()
+        self._process.reset()
         self.refused.reset()
         self.forgotten.reset()
         self.in_memory = self.failing = False
@@ -128,6 +138,7 @@ class Status:
     def _start_counting(self) -> None:
         self._lock = threading.Lock()
         self._created = time.time()
+        self._looked, self._seen_of_process = float("-inf"), []
         self._seen = self._by_storage = 0
 
     def _dropped(self) -> dict[str, float]:

@@ -91,16 +91,16 @@ class RuntimeWork:
         except Exception as error:  # the host stops in any case
             self._status.report("close the storage", error)
 
-    def publish(self) -> None:
+    def publish(self, *, fresh: bool = True) -> None:
         """Show this worker's values, unless the host stands still inside a publication of its own."""
         try:
-            self._metrics.publish(_BUSY)
+            self._metrics.publish(_BUSY, fresh=fresh)
         except Exception as error:  # what was shown before stands
             self._status.report("publish", error)
 
     def look_round(self) -> None:
         """What is done each second."""
-        self.publish()
+        self.publish(fresh=False)
         try:
             self._say_if_alone()
             self.capture()
