@@ -240,6 +240,35 @@ print(sent[0], *(family.values[0] for family in runtime.collect() if family.meta
     }
 
 
+def test_a_child_that_prints_a_warning_does_not_wait_for_a_thread_of_its_parent(tmp_path):
+    code = """
+import io, threading
+class Slow(io.RawIOBase):
+    def writable(self):
+        return True
+    def write(self, data):
+        time.sleep(0.002)
+        return len(data)
+sys.stderr = io.TextIOWrapper(io.BufferedWriter(Slow()), line_buffering=True)
+done = threading.Event()
+def emit():
+    while not done.is_set():
+        log.warning("parent")
+thread = threading.Thread(target=emit)
+thread.start()
+for _ in range(20):
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(20)
+        log.warning("child")
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+done.set()
+thread.join()
+"""
+    assert finish(run(code, tmp_path / "obs.db"), timeout=120)[0] == 0
+
+
 def test_a_fork_inside_the_thread_of_the_runtime_neither_hangs_nor_raises(tmp_path):
     code = """
 def fork():

@@ -1,6 +1,7 @@
 """Warnings on the console: with a handler of ours on the root logger, Python would no longer print them by itself."""
 
 import logging
+import threading
 from typing import Final
 
 from obs_core import LogHandler
@@ -21,6 +22,9 @@ class _Console(logging.Handler):
 
 
 _CONSOLE: Final = _Console(logging.WARNING)
+# A fork waits no longer for one that prints, as to a pipe that nobody reads.
+_PATIENCE: Final = 0.05
+_held = threading.local()
 
 
 def put_on(root: logging.Logger, handler: LogHandler) -> None:
@@ -34,6 +38,19 @@ def take_off(root: logging.Logger, handler: LogHandler) -> None:
     root.removeHandler(handler)
     if not any(isinstance(other, LogHandler) for other in root.handlers):
         root.removeHandler(_CONSOLE)
+
+
+def before_fork() -> None:
+    """Keep others from printing: a lock of stderr that is held while the process forks is never freed in the child."""
+    last = logging.lastResort
+    lock = None if last is None else last.lock
+    _held.lock = lock if lock is not None and lock.acquire(timeout=_PATIENCE) else None
+
+
+def after_fork_in_parent() -> None:
+    """Let them go on. In the child `logging` has made its locks anew."""
+    if _held.lock is not None:
+        _held.lock.release()
 
 
 def _reaches_another(name: str) -> bool:

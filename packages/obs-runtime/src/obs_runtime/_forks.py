@@ -4,6 +4,7 @@ import os
 import weakref
 from typing import Protocol
 
+from . import _console
 from ._exits import look_again
 
 
@@ -33,9 +34,11 @@ def watch(runtime: Forking) -> None:
 def _before() -> None:
     for runtime in list(_living):
         runtime.before_fork()
+    _console.before_fork()
 
 
 def _after_in_parent() -> None:
+    _console.after_fork_in_parent()
     for runtime in list(_living):
         runtime.after_fork_in_parent()
 
