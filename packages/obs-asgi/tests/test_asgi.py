@@ -378,6 +378,20 @@ async def test_headers_of_an_application_may_be_an_iterator(runtime):
     assert sent == [[(b"content-type", b"text/plain"), (b"set-cookie", b"a=b"), (b"x-request-id", b"r-1")]]
 
 
+@pytest.mark.parametrize("sizes", [False, True])
+@pytest.mark.asyncio
+async def test_a_scope_without_what_may_be_left_out_is_a_request_like_any_other(runtime, sizes):
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def send(event):
+        pass
+
+    await ObsMiddleware(app, runtime, sizes=sizes)({"type": "http", "method": "GET", "path": "/"}, None, send)
+    assert counts(runtime) == {series(status=204): 1}
+
+
 @pytest.mark.asyncio
 async def test_a_scrape_that_hangs_keeps_neither_the_loop_nor_the_requests(runtime, monkeypatch, capfd):
     going_on = threading.Event()

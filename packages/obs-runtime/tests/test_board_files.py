@@ -281,6 +281,51 @@ print(total(other))
     assert (done.stdout, done.stderr) == ("True 200.0\nTrue 300.0\n15000.0\n", "")
 
 
+def test_on_a_full_disk_a_gauge_that_went_keeps_no_counter_from_being_shown(folder):
+    code = """
+import resource, signal, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from test_board_files import total
+from obs_core import Registry
+from obs_runtime._board._errors import NoRoomError
+from obs_runtime._board.board import Board
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+registry = Registry()
+jobs, orders = registry.gauge("jobs", "Jobs.", labels=("queue",)), registry.counter("orders", "Orders.")
+board, other = Board(Path(sys.argv[1])), Board(Path(sys.argv[1]))
+for number in range(50):
+    jobs.labels(str(number)).set(1)
+def show(amount):
+    orders.inc(amount)
+    board.publish(registry.collect())
+def seen(name):
+    return sum(sum(one.values) for one in other.collect() if one.metadata.name == name)
+show(1)
+before = resource.getrlimit(resource.RLIMIT_FSIZE)
+jobs.remove("3")
+(file,) = Path(sys.argv[1]).glob("*.live")
+# Names are at the end: there is room for all values, and none for another file.
+resource.setrlimit(resource.RLIMIT_FSIZE, (file.stat().st_size - 500, before[1]))
+for amount in (5, 7):
+    try:
+        show(amount)
+    except NoRoomError as error:
+        print("went" in str(error), seen("orders"), seen("jobs"))
+resource.setrlimit(resource.RLIMIT_FSIZE, before)
+show(1)
+print(seen("orders"), seen("jobs"))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(folder), str(Path(__file__).parent)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.stdout, done.stderr) == ("True 6.0 49.0\nTrue 13.0 49.0\n14.0 49.0\n", "")
+
+
 def test_what_somebody_left_in_the_making_is_removed_and_what_somebody_makes_is_not(folder):
     board = Board(folder)
     board.publish(counter(1.0))

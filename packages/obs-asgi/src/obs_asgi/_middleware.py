@@ -78,12 +78,12 @@ class ObsMiddleware:
             path = path.removeprefix(root_path)
         kind = None
         if path not in self._special:
-            kind = self._metrics.kind(scope["method"], scope["scheme"])
+            kind = self._metrics.kind(scope["method"], scope.get("scheme", "http"))
             kind.active.inc()
         elif path in self._ours and self._endpoints is not None:
             await self._endpoints(scope, receive, send)
             return
-        exchange = self._exchange(scope["headers"], receive, send)
+        exchange = self._exchange(scope.get("headers", ()), receive, send)
         token = enter(exchange.attributes)
         begun = perf_counter()
         try:
@@ -159,8 +159,9 @@ class ObsMiddleware:
             kind.finished(route, status, seconds, exchange.error_type)
             if isinstance(exchange, MeasuredExchange):
                 sizes = exchange.received, exchange.sent
+                scheme = cast(Any, scope).get("scheme", "http")
                 self._metrics.sized(
-                    scope["method"], route, status, scope["scheme"], *sizes, error_type=exchange.error_type
+                    scope["method"], route, status, scheme, *sizes, error_type=exchange.error_type
                 )
         except Exception as error:
             self._runtime.report("count a request", error)

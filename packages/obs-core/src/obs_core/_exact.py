@@ -5,7 +5,11 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from functools import wraps
 from threading import RLock
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from weakref import WeakSet
+
+if TYPE_CHECKING:
+    from ._functions import Question
 
 M = TypeVar("M", bound=Callable[..., Any])
 
@@ -23,11 +27,15 @@ def new_lock() -> Any:
 
 
 class Tally:
-    """What a family counts of the values that its series were given: seldom, and exactly."""
+    """What a family counts of the values that its series were given: seldom, and exactly.
 
-    __slots__ = ("_lock", "failed", "ignored")
+    `questions` are those functions that give values of its series.
+    """
+
+    __slots__ = ("_lock", "failed", "ignored", "questions")
 
     def __init__(self) -> None:
+        self.questions: WeakSet[Question] | None = None
         self.reset()
 
     def reset(self) -> None:

@@ -3,10 +3,11 @@
 import os
 import sys
 from collections.abc import Callable
-from queue import Empty, SimpleQueue
-from threading import Thread
+from queue import SimpleQueue
+from threading import Event, Thread, get_ident
 from time import monotonic
 from typing import Final
+from weakref import WeakSet
 
 from ._attributes import text_of
 from ._exact import Tally
@@ -24,8 +25,9 @@ if hasattr(os, "register_at_fork"):
 class Question:
     """A function, what it answered last, and whether it is still being asked.
 
-    One that takes over 0.25 s is waited for once; from then on it is asked beside, and what it answered last is
-    given. One that never answers keeps one thread, and its gauge is NaN. `last` is the last answer.
+    All that are to be collected are asked first and then waited for, so they have 0.25 s together. One that takes
+    longer is waited for once; from then on it is asked beside, and what it answered last is given. One that never
+    answers keeps one thread, and its gauge is NaN. `last` is the last answer.
     """
 
     def __init__(
@@ -36,31 +38,46 @@ class Question:
         self._tally = tally
         self.last = float("nan")
         self._asked_in = 0
+        self._asked_by = 0
+        self._unread_in = 0
+        self._answered = Event()
+        self._until = 0.0
         self._slow = False
         self._said = -_MINUTE
+        if tally.questions is None:
+            tally.questions = WeakSet()
+        tally.questions.add(self)
 
-    def answer(self) -> float:
-        """What the function says now, or said last where it takes its time."""
+    def ask(self) -> None:
+        """Have the function called in a thread beside, unless it is being called already."""
         here = os.getpid()
+        self._unread_in = here
         if self._asked_in == here:
-            return self.last
-        self._asked_in = here
-        answered: SimpleQueue[None] = SimpleQueue()
+            return
+        self._asked_in, self._answered = here, Event()
+        self._until = monotonic() + PATIENCE
+        answered = self._answered
         try:
             _beside(lambda: self._ask(answered))
         except RuntimeError:  # no thread can be started: the interpreter is ending, or there are too many
             self._asked_in = 0
+            answered.set()
+
+    def answer(self) -> float:
+        """What the function says now, or said last where it takes its time."""
+        if self._unread_in != os.getpid():
+            self.ask()
+        self._unread_in = 0
+        if self._asked_by == get_ident():  # it collects itself: its answer is not there yet
             return self.last
-        if not self._slow:
-            try:
-                answered.get(timeout=PATIENCE)
-            except Empty:
-                self._slow = True
-                self.last = float("nan")
-                self._failed(f"took over {PATIENCE} s: its gauge shows what it answered last")
+        if not self._slow and not self._answered.wait(max(0.0, self._until - monotonic())):
+            self._slow = True
+            self.last = float("nan")
+            self._failed(f"took over {PATIENCE} s: its gauge shows what it answered last")
         return self.last
 
-    def _ask(self, answered: "SimpleQueue[None]") -> None:
+    def _ask(self, answered: Event) -> None:
+        self._asked_by = get_ident()
         try:
             self.last = self._number(self._function())
         except (
@@ -69,8 +86,8 @@ class Question:
             self.last = float("nan")
             self._failed(f"failed, its gauge is NaN: {type(error).__name__}: {text_of(error)}")
         finally:
-            self._asked_in = 0
-            answered.put(None)
+            self._asked_in = self._asked_by = 0
+            answered.set()
 
     def _failed(self, what: str) -> None:
         self._tally.fail()

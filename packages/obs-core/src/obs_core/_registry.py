@@ -144,6 +144,10 @@ class Registry:
     def collect(self) -> list[MetricFamily]:
         """Every family at this instant, by name."""
         families = [family for registry in self._reachable() for family in list(registry._families.values())]
+        for family in families:
+            # All at once, before the first is waited for.
+            for question in list(family.tally.questions or ()):
+                question.ask()
         collected = [family.family() for family in families]
         collected += counted_oddities(families)
         return sorted(collected, key=lambda family: family.metadata.name)

@@ -170,7 +170,14 @@ class Board:
         if self._file is None:
             self._file = self._join(keys, values, extra)
         else:
-            self._file.begin(keys, values, extra)
+            try:
+                self._file.begin(keys, values, extra)
+            except OSError as error:
+                self._shown = b"", b""
+                self._file.publish(b"", self._slots.placed(families, self._file.series), b"")
+                raise NoRoomError(
+                    f"series that went are shown as 0 until they can be removed: {error}"
+                ) from error
         self._slots, self._keys = slots, keys
         self._shown = values.tobytes(), extra
 

@@ -76,6 +76,25 @@ class Slots:
             return array("d", itemgetter(*self._order)(flat))
         return array("d", flat)
 
+    def placed(self, families: Sequence[MetricFamily], count: int) -> "array[float]":
+        """The values of those series that have one of the first `count` slots; 0 of gauges that went.
+
+        Raises `RearrangedError` where another family than a gauge went or changed, whose total would fall.
+        """
+        values = array("d", bytes(8 * count))
+        given = {family.metadata.name: family for family in families}
+        for name, known in self._families.items():
+            family = given.get(name)
+            if family is None or not known.same(family):
+                if known.metadata.kind != "gauge":
+                    raise RearrangedError
+                continue
+            for key, value in zip(family.keys, family.values, strict=True):
+                slot = known.slots.get(key, count)
+                if slot < count:
+                    values[slot] = value
+        return values
+
     def beside(self, families: Sequence[MetricFamily], now: float, slots: int | None = None) -> bytes:
         """What goes along, as JSON: exemplars, and when each `latest` gauge changed; empty where there is none.
 
