@@ -1,12 +1,16 @@
 import asyncio
 import random
+import sqlite3
 import time
+from array import array
 
 import pytest
 
 from obs_core import LogEntry, LogQuery, MetricSample, StorageError
 from obs_storage_sqlite import SQLiteStorage, _sealing
+from obs_storage_sqlite._columns import bytes_of
 from obs_storage_sqlite._database import Database
+from obs_storage_sqlite._writers import Batch, Batches, is_stored, note
 
 pytestmark = pytest.mark.integration
 
@@ -164,3 +168,81 @@ async def test_a_storage_that_is_at_rest_is_not_looked_through_again_until_someb
         await settle(storage)
         assert looks
         assert await storage.fetch("SELECT count(*) FROM blocks", ()) == [(1,)]
+
+
+@pytest.mark.parametrize("reopened", [False, True])
+@pytest.mark.asyncio
+async def test_many_batches_that_were_given_up_and_come_again_are_stored_once(tmp_path, reopened):
+    batches = [entries(20, 20 * n) for n in range(150)]
+    async with SQLiteStorage(tmp_path / "obs.db") as storage:
+        busy = asyncio.ensure_future(storage.run(lambda _: time.sleep(0.2)))
+        await asyncio.sleep(0)
+        waiting = [asyncio.ensure_future(storage.logs.write(batch)) for batch in batches]
+        await asyncio.sleep(0)
+        for one in waiting:
+            one.cancel()
+        await asyncio.wait([busy, *waiting])
+        if reopened:
+            await storage.__aexit__(None, None, None)
+            await storage.__aenter__()
+        await settle(storage)
+        assert await storage.logs.count() == 3000
+        for batch in batches:
+            await storage.logs.write(batch)
+        assert await storage.logs.count() == 3000
+        await settle(storage)
+        for batch in batches:  # not again: these are new ones
+            await storage.logs.write(batch)
+        assert await storage.logs.count() == 6000
+
+
+@pytest.mark.asyncio
+async def test_the_first_of_many_batches_is_known_after_they_became_blocks(tmp_path, unanswered):
+    first = entries(40)
+    async with SQLiteStorage(tmp_path / "obs.db") as storage:
+        unanswered()
+        with pytest.raises(StorageError, match="lost"):
+            await storage.logs.write(first)
+        for start in range(40, 8800, 40):
+            await storage.logs.write(entries(40, start))
+            await storage.metrics.write([MetricSample("a", float(start), 1.0)])
+        await settle(storage)
+        held = await storage.logs.count()
+        await storage.logs.write(first)
+        assert await storage.logs.count() == held == 8800
+        ranges = await storage.fetch("SELECT max(length(numbers)) FROM writers", ())
+        assert ranges == [(24,)]  # one range each, however many there were
+
+
+@pytest.mark.asyncio
+async def test_the_numbers_of_an_earlier_file_are_known_as_they_were(tmp_path):
+    async with SQLiteStorage(tmp_path / "obs.db") as storage:
+        await storage.run(lambda database: database.transaction(lambda connection: _list_of(connection)))
+
+        def asked(number: int) -> bool:
+            batch = Batch("00" * 8, number)
+            batch.again = True
+            return is_stored(database._connection, batch)
+
+        database = await storage.run(lambda database: database)
+        assert [await storage.run(lambda _, n=n: asked(n)) for n in (1, 2, 3, 5)] == [True, False, True, True]
+        await storage.run(
+            lambda one: one.transaction(lambda connection: note(connection, Batch("00" * 8, 2)))
+        )
+        assert [await storage.run(lambda _, n=n: asked(n)) for n in (1, 2, 3, 4)] == [True, True, True, False]
+
+
+def _list_of(connection: sqlite3.Connection) -> None:
+    numbers = bytes_of(array("Q", [1, 3, 5]))
+    connection.execute("INSERT INTO writers VALUES (?, 0, ?, ?)", ("00" * 8, time.time(), numbers))
+
+
+@pytest.mark.asyncio
+async def test_what_is_held_for_a_retry_is_bounded(monkeypatch):
+    monkeypatch.setattr("obs_storage_sqlite._writers._FAILED", 100)
+    batches, records = Batches(), [[object()] for _ in range(5)]
+    numbers = [batches.begin(one, lambda: 0) for one in records]
+    for one, batch in zip(records, numbers, strict=True):
+        batches.failed(one, 0, 40, batch)
+    again = [batches.begin(one, lambda: 0) is batch for one, batch in zip(records, numbers, strict=True)]
+    assert again == [False, False, False, True, True]

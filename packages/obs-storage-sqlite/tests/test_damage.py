@@ -344,9 +344,11 @@ async def test_verify_leaves_the_event_loop_alone(tmp_path, monkeypatch):
 async def test_a_batch_of_metrics_is_known_by_all_that_is_in_it(tmp_path, monkeypatch):
     async with SQLiteStorage(tmp_path / "obs.db") as storage:
         checksums = []
-        begin = storage.batches.begin
+        begin = storage.metric_batches.begin
         monkeypatch.setattr(
-            storage.batches, "begin", lambda records, sum_: checksums.append(sum_()) or begin(records, sum_)
+            storage.metric_batches,
+            "begin",
+            lambda records, sum_: checksums.append(sum_()) or begin(records, sum_),
         )
         for samples, metadata in (
             ([MetricSample("a", 1.0, 1.0)], []),
@@ -363,7 +365,7 @@ async def test_a_batch_of_metrics_is_known_by_all_that_is_in_it(tmp_path, monkey
 def test_an_empty_list_is_no_batch_that_failed():
     batches = Batches()
     first = batches.begin((), lambda: 1)
-    batches.failed((), 1, first)
+    batches.failed((), 1, 0, first)
     assert batches.begin((), lambda: 1) != first
 
 

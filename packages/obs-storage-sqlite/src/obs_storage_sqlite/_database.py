@@ -12,7 +12,7 @@ from obs_core import StorageError
 
 from ._connection import PATIENCE, copy_log, give_pages, is_cut, is_damage, is_full, refuse_changed, retried
 from ._files import beside, create_database, identity
-from ._forks import Identity, inside_sqlite, watch
+from ._forks import Identity, inside_sqlite, unwatch, watch
 from ._gate import pause
 from ._migration import plan_upgrade
 from ._opening import Place, generation_of
@@ -147,6 +147,7 @@ class Database:
             # The gate was not to be had: close all the same.
             self._connection.close()
         self._gate.close()
+        unwatch(self)
 
     def forget(self, *, safe: bool) -> Identity | None:
         """In a forked child: hold nothing of the parent's; the file that must not be opened, where it was not safe."""

@@ -1,13 +1,16 @@
 """Forks: none cuts SQLite in two, and a child uses nothing of its parent's.
 
 SQLite's own mutexes are copied as they are: a fork while another thread holds one would hang the child at its
-first statement. So a fork waits until no thread is inside, as a rule for less than 50 ms.
+first statement. So a fork waits until no thread is inside, for a commit or a statement that runs: as a rule for less
+than 50 ms. What waits for its next statement, as a coroutine with an open connection does, is not inside.
 
-Then the child closes the connections that it inherited. Left open they would do harm: SQLite keeps its locks on a file
-for the whole process, and would take those of the parent for the child's own. The parent would see nobody else, and
-remove the journal that the child writes to. Closing frees no lock of the parent's, since POSIX locks are a process's.
+Then the child closes all connections that it inherited, those that read too. Left open they would do harm: SQLite
+keeps its locks on a file for the whole process, and would take those of the parent for the child's own. The parent
+would see nobody else, and remove the journal that the child writes to. Closing frees no lock of the parent's, since
+POSIX locks are a process's.
 
-Where a thread is inside after all, because the disk hangs, nothing can be closed, and the child must not open the file.
+Where a thread is inside after all, because the disk hangs or a search takes long, nothing can be closed, and the child
+must not open any file on which there is a connection.
 """
 
 import os
@@ -75,6 +78,11 @@ def inside_sqlite() -> Iterator[None]:
 def watch(resource: Inherited) -> None:
     """Have `forget` called in each child."""
     _watched.add(resource)
+
+
+def unwatch(resource: Inherited) -> None:
+    """It is closed: a child has nothing to let go of."""
+    _watched.discard(resource)
 
 
 def is_forbidden(identity: Identity | None) -> bool:

@@ -38,7 +38,7 @@ class SQLiteLogs:
         try:
             await self._resource.store(plan, Waiting(batch, encoded), size)
         except BaseException:
-            batches.failed(entries, checksum(encoded), batch)
+            batches.failed(entries, checksum(encoded), size, batch)
             raise
 
     async def read(self, query: LogQuery) -> AsyncIterator[StoredLog]:

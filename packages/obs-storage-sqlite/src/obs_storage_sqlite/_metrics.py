@@ -28,6 +28,8 @@ _encode: Final = msgspec.msgpack.Encoder().encode
 _metadata: Final = msgspec.msgpack.Decoder(MetricMetadata).decode
 _POINTS: Final = 256
 _WINDOWS: Final = 32
+# Bytes of a sample in memory, more or less.
+_HELD: Final = 200
 
 
 class SQLiteMetrics:
@@ -65,11 +67,12 @@ class SQLiteMetrics:
         def checksum() -> int:
             return crc32(_encode((samples, metadata)))
 
-        batch = self._resource.batches.begin(samples, checksum)
+        batches = self._resource.metric_batches
+        batch = batches.begin(samples, checksum)
         try:
             await self._resource.store(lambda _: store, None, 8 * len(samples))
         except BaseException:
-            self._resource.batches.failed(samples, checksum(), batch)
+            batches.failed(samples, checksum(), _HELD * len(samples), batch)
             raise
         # Not before it is committed: what was rolled back is not in the file.
         self._ids, self._ids_of = learned, known

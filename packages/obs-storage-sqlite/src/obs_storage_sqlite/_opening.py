@@ -43,7 +43,7 @@ class Place:
         """Under the gate, so that of several processes one alone creates, or sets aside. Raises `StorageError`."""
         if is_forbidden(identity(self.path)):
             raise StorageError(
-                f"{self.path} was being written when this process was forked: it cannot be opened here"
+                f"{self.path} was in use by another thread when this process was forked: it cannot be opened here"
             )
         for attempt in range(_TRIES + 1):
             if attempt:

@@ -1,12 +1,23 @@
-"""A connection that reads: always closed, and left to itself where the disk hangs, so that it keeps nobody."""
+"""A connection that reads: always closed, and left to itself where the disk hangs, so that it keeps nobody.
+
+The driver runs each statement in a thread of the connection's own. That thread is inside SQLite for as long as the
+statement runs, and not while a coroutine has the connection: else a fork would wait for what only the forking thread
+can go on with.
+"""
 
 import asyncio
+import os
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Self
 
 import aiosqlite
+
+from ._files import identity
+from ._forks import Identity, inside_sqlite, unwatch, watch
 
 # So many that hang are enough to know that the next one would too; each has a thread.
 MOST: Final = 8
@@ -14,10 +25,59 @@ MOST: Final = 8
 _LEAVE: Final = 0.5
 
 
+class _Rows(sqlite3.Cursor):
+    """Has all rows once the statement ran, so that no statement is left in the middle."""
+
+    _all: list[Any]
+
+    def execute(self, sql: str, parameters: Any = (), /) -> Self:
+        super().execute(sql, parameters)
+        self._all = super().fetchall()
+        return self
+
+    def fetchall(self) -> list[Any]:
+        return self._all
+
+
+class _Reader(sqlite3.Connection):
+    """What is inside SQLite here, a fork waits for; what is open, the child closes."""
+
+    def __init__(self, path: Path, address: str, **options: Any) -> None:
+        self._path = path
+        with inside_sqlite():
+            watch(self)
+            super().__init__(address, **options)
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        with inside_sqlite():
+            return self.cursor(_Rows).execute(sql, parameters)
+
+    def close(self) -> None:
+        with inside_sqlite():
+            super().close()
+            unwatch(self)
+
+    def forget(self, *, safe: bool) -> Identity | None:
+        """In a forked child: as a `Database` does."""
+        if not safe:
+            return identity(self._path)
+        with suppress(sqlite3.Error):  # it was about to open, or to be closed
+            super().close()
+        return None
+
+
 @asynccontextmanager
 async def reading(path: Path) -> AsyncIterator[aiosqlite.Connection]:
     """A connection for one read transaction, which is closed at the end."""
-    connection = aiosqlite.connect(_address(path), uri=True, timeout=1.0, isolation_level=None)
+    process = os.getpid()
+    connection = aiosqlite.connect(
+        _address(path),
+        uri=True,
+        timeout=1.0,
+        isolation_level=None,
+        check_same_thread=False,  # a child's thread is another one
+        factory=partial(_Reader, path),
+    )
     # Else the interpreter would wait at its end for a thread that waits for the disk. There is no public way.
     connection._thread.daemon = True
     await connection
@@ -27,11 +87,14 @@ async def reading(path: Path) -> AsyncIterator[aiosqlite.Connection]:
         yield connection
     except asyncio.CancelledError:
         patience = _LEAVE
-        await connection.interrupt()  # what only takes long ends now, and is closed
+        if process == os.getpid():
+            await connection.interrupt()  # what only takes long ends now, and is closed
         raise
     finally:
-        closed = connection.stop()
-        if closed is not None:
+        if process != os.getpid():
+            # In a forked child its thread is not there, and nobody is to be told that it was not closed: it is.
+            connection._connection = None
+        elif (closed := connection.stop()) is not None:
             await asyncio.wait((closed,), timeout=patience)
 
 

@@ -20,6 +20,8 @@ class Resource(Protocol):
     def generation(self) -> str: ...
 
     batches: Batches
+    # Numbered apart: between those of logs, which are noted later, each would be a range of its own.
+    metric_batches: Batches
 
     def check(self) -> None:
         """Raise `StorageClosedError` unless it is open in this process."""

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import time
 import warnings
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -15,7 +16,6 @@ from obs_core import Maintained, Storage, StorageClosedError, StorageError
 
 from ._database import Database
 from ._files import allocated, set_aside_files, size_on_disk
-from ._forks import inside_sqlite
 from ._logs import SQLiteLogs
 from ._maintenance import maintain
 from ._metrics import SQLiteMetrics
@@ -28,6 +28,9 @@ from ._writers import Batches
 T = TypeVar("T")
 C = TypeVar("C")
 _PATIENCE: Final = 5.0
+# So long after it was closed a reader waits whether it opens again, looking so often.
+_MOMENT: Final = 0.25
+_LOOK: Final = 0.005
 
 
 class SQLiteStorage:
@@ -44,7 +47,8 @@ class SQLiteStorage:
         self._writer: Writer | None = None
         self._pid = 0
         self._hanging: set[asyncio.Task[Any]] = set()
-        self.batches = Batches()
+        self._until = 0.0
+        self.batches, self.metric_batches = Batches(), Batches()
         self._logs = SQLiteLogs(self)
         self._metrics = SQLiteMetrics(self)
 
@@ -68,18 +72,23 @@ class SQLiteStorage:
     async def __aenter__(self) -> Self:
         _quieten_driver()
         writer = Writer(self._path)
-        await writer.opened()
+        try:
+            await writer.opened()
+            await writer.run(Database.make_reserve)
+        except BaseException:
+            writer.give_up()
+            raise
         self._writer, self._pid = writer, os.getpid()
-        # Not the ones of before, which a forked child shares with its parent.
-        self.batches = Batches()
+        if self.batches.process != self._pid:  # a forked child would share the numbers with its parent
+            self.batches, self.metric_batches = Batches(), Batches()
         self._hanging = set()
-        await self.run(Database.make_reserve)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         writer, self._writer = self._writer, None
+        self._until = time.monotonic() + _MOMENT
         if writer is not None and self._pid == os.getpid():
             await writer.close()
 
@@ -105,7 +114,7 @@ class SQLiteStorage:
         Raises `StorageError` where the file does not answer for 5 s: a page takes milliseconds, so the disk hangs.
         The connection is closed once it answers; meanwhile few wait for it.
         """
-        self.check()
+        await self._reopened()
         if len(self._hanging) >= MOST:
             raise StorageError(f"{self._path} could not be read: the disk does not answer")
         # A connection is never left in the middle of a query: one that was given up ends by itself.
@@ -120,13 +129,12 @@ class SQLiteStorage:
 
     async def _read(self, work: Callable[[aiosqlite.Connection], Awaitable[T]]) -> T:
         try:
-            with inside_sqlite():
-                async with reading(self._path) as connection:
-                    try:
-                        return await work(connection)
-                    except aiosqlite.OperationalError:
-                        await self._refuse_newer(connection)
-                        raise
+            async with reading(self._path) as connection:
+                try:
+                    return await work(connection)
+                except aiosqlite.OperationalError:
+                    await self._refuse_newer(connection)
+                    raise
         except aiosqlite.Error as error:
             self._open_writer().doubt(error)
             raise StorageError(f"{self._path} could not be read: {error}") from error
@@ -159,6 +167,12 @@ class SQLiteStorage:
     async def verify(self) -> list[Problem]:
         """Check every block's checksums, and every header against its content; what is wrong, and where."""
         return [problem async for problem in verify(self)]
+
+    async def _reopened(self) -> None:
+        """A runtime closes for each fork, and opens again at once: who reads waits for that, and hears of no error."""
+        while self._writer is None and time.monotonic() < self._until:  # noqa: ASYNC110  # in another thread's loop
+            await asyncio.sleep(_LOOK)
+        self.check()
 
     def check(self) -> None:
         """Raise `StorageClosedError` unless it is open in this process."""

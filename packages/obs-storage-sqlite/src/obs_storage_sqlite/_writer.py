@@ -62,7 +62,12 @@ class Writer:
 
     async def opened(self) -> None:
         """Wait until the file is open. Raises what opening raised."""
-        await asyncio.wrap_future(self._opened)
+        await _end_of(self._opened)
+        self._opened.result()
+
+    def give_up(self) -> None:
+        """Close as soon as it is open; nobody waits for that."""
+        self._put(None)
 
     @property
     def generation(self) -> str:
@@ -91,7 +96,7 @@ class Writer:
         self._put(None)
         # Not a join in a thread: while the interpreter ends there are no new ones.
         with suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.wrap_future(self._closed), 5.0)
+            await asyncio.wait_for(_end_of(self._closed), 5.0)
 
     def _put(self, job: _Job | None) -> None:
         self._jobs.put(job)
@@ -162,6 +167,18 @@ class Writer:
                 return
             group[0].error = error
         _tell(group)
+
+
+async def _end_of(future: Future[Any]) -> None:
+    """Wait for it. Not by `wrap_future`: who is cancelled would cancel what the thread is about to answer."""
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+
+    def tell(_: Future[Any]) -> None:
+        with suppress(RuntimeError):  # the loop ended meanwhile, and so did who waited
+            loop.call_soon_threadsafe(ended.set)
+
+    future.add_done_callback(tell)
+    await ended.wait()
 
 
 def _planned(group: Sequence[_Job]) -> Store:

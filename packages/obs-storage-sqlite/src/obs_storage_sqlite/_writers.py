@@ -1,20 +1,28 @@
 """Who wrote what: cursors are given inside the write transaction, and a batch that comes again is not stored twice.
 
-A row of `head` names its batches; when it leaves, the last ones of each process go into `writers`, with the highest
-cursor. So a flush writes its own row and nothing else.
+A row of `head` names its batches; when it leaves, the numbers of each process go into `writers`, as ranges, with the
+highest cursor. So a flush writes its own row and nothing else.
+
+A retry is found within a day, in the process that wrote first, while that has fewer than 1,000 gaps in its numbers (a
+gap is a batch that was refused and never came again) and the batches that failed take less than 8 MB, encoded.
 """
 
+import os
 import secrets
 import sqlite3
 import time
 from array import array
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from itertools import chain
+from typing import Final, NamedTuple
 
 from ._columns import array_of, bytes_of
 
-# A batch is sent again at once or within some seconds, so the last ones are enough.
-_REMEMBERED: Final = 64
+Range = tuple[int, int]
+_RANGES: Final = 1000
+_FAILED: Final = 8_000_000
+# What stands before ranges: no number is 0, and an earlier file has plain numbers.
+_MARK: Final = 0
 _DAY: Final = 86_400.0
 _NAME: Final = 8
 
@@ -28,34 +36,54 @@ class Batch:
         self.again = False
 
 
+class Failed(NamedTuple):
+    """A batch of which nobody knows whether it was stored. The records are kept, so that their id is theirs alone."""
+
+    records: Sequence[object]
+    checksum: int
+    size: int
+    batch: Batch
+
+
 class Batches:
     """Numbers the batches of one process. One that failed, perhaps after it was stored, keeps its number."""
 
     def __init__(self) -> None:
+        self.process: Final = os.getpid()
         self._incarnation = secrets.token_hex(_NAME)
         self._number = 0
-        self._failed: list[tuple[object, int, Batch]] = []
+        self._failed: dict[int, Failed] = {}
+        self._size = 0
 
     def begin(self, records: Sequence[object], checksum: Callable[[], int]) -> Batch:
         """The identity of a batch: the one of before for the same object with the same content."""
-        for failed in self._failed:
-            if failed[0] is records and records and failed[1] == checksum():
-                self._failed.remove(failed)
-                failed[2].again = True
-                return failed[2]
+        failed = self._forget(id(records))
+        # Not where there are none: all that are empty may be one object.
+        if failed is not None and records and failed.checksum == checksum():
+            failed.batch.again = True
+            return failed.batch
         self._number += 1
         return Batch(self._incarnation, self._number)
 
-    def failed(self, records: Sequence[object], checksum: int, batch: Batch) -> None:
+    def failed(self, records: Sequence[object], checksum: int, size: int, batch: Batch) -> None:
         """Note that nobody knows whether this one was stored."""
-        self._failed = [*self._failed[-7:], (records, checksum, batch)]
+        self._forget(id(records))
+        self._failed[id(records)] = Failed(records, checksum, size, batch)
+        self._size += size
+        while self._size > _FAILED and len(self._failed) > 1:
+            self._forget(next(iter(self._failed)))
+
+    def _forget(self, key: int) -> Failed | None:
+        failed = self._failed.pop(key, None)
+        self._size -= failed.size if failed is not None else 0
+        return failed
 
 
 def is_stored(connection: sqlite3.Connection, batch: Batch) -> bool:
     """Whether a batch is in the file, or was; cheap for one that comes for the first time."""
     if not batch.again:
         return False
-    if batch.number in _numbers(connection, batch.incarnation):
+    if any(first <= batch.number <= last for first, last in _ranges(connection, batch.incarnation)):
         return True
     rows = connection.execute("SELECT batches FROM head ORDER BY id DESC").fetchall()
     return any(batch.number in unpack(row[0]).get(batch.incarnation, ()) for row in rows)
@@ -100,9 +128,9 @@ def retire(connection: sqlite3.Connection, first: int, last: int) -> None:
 
 def _remember(connection: sqlite3.Connection, incarnation: str, numbers: Sequence[int], last: int) -> None:
     now = time.time()
-    before = _numbers(connection, incarnation)
+    ranges = joined([*_ranges(connection, incarnation), *((number, number) for number in numbers)])
     row = connection.execute("SELECT last FROM writers WHERE incarnation = ?", (incarnation,)).fetchone()
-    data = bytes_of(array("Q", [*before, *numbers][-_REMEMBERED:]))
+    data = bytes_of(array("Q", [_MARK, *chain.from_iterable(ranges[-_RANGES:])]))
     last = max(last, row[0] if row else 0)
     connection.execute("INSERT OR REPLACE INTO writers VALUES (?, ?, ?, ?)", (incarnation, last, now, data))
     if row is None:
@@ -112,6 +140,20 @@ def _remember(connection: sqlite3.Connection, incarnation: str, numbers: Sequenc
         )
 
 
-def _numbers(connection: sqlite3.Connection, incarnation: str) -> "array[int]":
+def _ranges(connection: sqlite3.Connection, incarnation: str) -> list[Range]:
     row = connection.execute("SELECT numbers FROM writers WHERE incarnation = ?", (incarnation,)).fetchone()
-    return array_of("Q", row[0]) if row else array("Q")
+    numbers = array_of("Q", row[0]) if row else array("Q")
+    if numbers and numbers[0] == _MARK:
+        return list(zip(numbers[1::2], numbers[2::2], strict=False))
+    return [(number, number) for number in numbers]
+
+
+def joined(ranges: Iterable[Range]) -> list[Range]:
+    """The same numbers in as few ranges as may be, in their order."""
+    found: list[Range] = []
+    for first, last in sorted(ranges):
+        if found and first <= found[-1][1] + 1:
+            found[-1] = (found[-1][0], max(last, found[-1][1]))
+        else:
+            found.append((first, last))
+    return found

@@ -1,0 +1,97 @@
+"""Opening and closing: given up, in the middle of reading, and again."""
+
+import asyncio
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from obs_core import LogEntry, LogQuery, StorageClosedError
+from obs_storage_sqlite import SQLiteStorage
+from obs_storage_sqlite._gate import Gate
+
+pytestmark = pytest.mark.integration
+
+
+async def wait_for_the_end(path: Path) -> None:
+    """Of the thread that writes; the journal is gone where the last connection was closed."""
+    deadline = time.monotonic() + 10
+    while any(thread.name == "obs-sqlite-writer" for thread in threading.enumerate()):
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+    assert not os.path.lexists(f"{path}-wal")  # noqa: ASYNC240  # nothing else runs
+
+
+@pytest.mark.asyncio
+async def test_an_opening_that_is_given_up_leaves_nothing_open(tmp_path):
+    path = tmp_path / "obs.db"
+    async with SQLiteStorage(path):
+        pass
+    gate, storage = Gate(Path(f"{path}-lock")), SQLiteStorage(path)
+    with gate.held(1), pytest.raises(TimeoutError):
+        await asyncio.wait_for(storage.__aenter__(), 0.1)
+    gate.close()
+    await wait_for_the_end(path)
+    with pytest.raises(StorageClosedError):
+        await storage.logs.write([LogEntry(1.0, "INFO", "x")])
+    async with storage:
+        await storage.logs.write([LogEntry(1.0, "INFO", "x")])
+        assert await storage.logs.count() == 1
+
+
+@pytest.mark.asyncio
+async def test_a_close_that_is_given_up_goes_on(tmp_path):
+    path = tmp_path / "obs.db"
+    storage = await SQLiteStorage(path).__aenter__()
+    busy = asyncio.ensure_future(storage.run(lambda _: time.sleep(0.3)))
+    await asyncio.sleep(0)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(storage.__aexit__(None, None, None), 0.05)
+    await busy
+    await wait_for_the_end(path)
+
+
+@pytest.mark.asyncio
+async def test_an_opening_whose_loop_ended_leaves_nothing_open(tmp_path):
+    path = tmp_path / "obs.db"
+    async with SQLiteStorage(path):
+        pass
+
+    async def give_up() -> None:
+        opening = asyncio.ensure_future(SQLiteStorage(path).__aenter__())
+        await asyncio.sleep(0.1)
+        opening.cancel()
+
+    gate = Gate(Path(f"{path}-lock"))
+    with gate.held(1):
+        await asyncio.to_thread(asyncio.run, give_up())
+    gate.close()
+    await wait_for_the_end(path)
+
+
+@pytest.mark.asyncio
+async def test_who_reads_while_a_storage_is_closed_and_opened_again_hears_nothing_of_it(tmp_path):
+    entries = [LogEntry(float(n), "INFO", f"paid {n}") for n in range(9000)]
+    async with SQLiteStorage(tmp_path / "obs.db") as storage:
+        await storage.logs.write(entries)
+        found = []
+        async for one in storage.logs.read(LogQuery()):
+            found.append(one.entry)
+            if len(found) == 1:
+                await storage.__aexit__(None, None, None)
+                counting = asyncio.ensure_future(storage.logs.count())
+                opening = asyncio.get_running_loop().create_task(storage.__aenter__())
+        await opening
+        assert found == entries
+        assert await counting == len(entries)
+
+
+@pytest.mark.asyncio
+async def test_who_reads_from_a_storage_that_stays_closed_is_told_soon(tmp_path):
+    async with SQLiteStorage(tmp_path / "obs.db") as storage:
+        pass
+    for _ in range(2):
+        with pytest.raises(StorageClosedError):
+            await storage.logs.count()
