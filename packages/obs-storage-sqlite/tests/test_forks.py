@@ -151,10 +151,14 @@ async def slow(connection):
         await connection.execute_fetchall("SELECT count(*) FROM head")
         await asyncio.sleep(0 if sys.argv[2] == "on its way into a statement" else 0.01)
 
+kept = []
+
 def forget(loop, main_task):
     # As where they are collected: the loop and its selector are the parent's, so it must not run here.
     try:
-        for task in asyncio.all_tasks(loop) - {main_task}:
+        # The tasks themselves are the host's matter, with or without a storage: kept to the end.
+        kept.extend(asyncio.all_tasks(loop) - {main_task})
+        for task in kept:
             task.get_coro().close()
         gc.collect()
     except BaseException:
