@@ -244,6 +244,12 @@ async def test_a_storage_without_a_folder_says_what_to_set(owner, monkeypatch):
         Endpoints(owner, token=[])
     with pytest.raises(ConfigurationError, match="metrics_access"):
         Endpoints(owner, token="secret", metrics_access="closed")
+    with pytest.raises(ConfigurationError, match="token= is text"):
+        Endpoints(owner, token=5)
+    with pytest.raises(ConfigurationError, match="lets everybody in"):
+        Endpoints(owner, token="secret", access="open")
+    with pytest.raises(ConfigurationError, match="a runtime is needed"):
+        Endpoints(MemoryStorage(), access="open")
     monkeypatch.setenv("OBS_TOKEN", " from-the-environment ")
     endpoints = Endpoints(owner)
     assert endpoints.metrics(ask(authorization="Bearer from-the-environment")).status == 200

@@ -1,3 +1,5 @@
+from datetime import timedelta
+
 import pytest
 from msgspec import structs
 
@@ -21,6 +23,12 @@ NOW = 1_764_000_000.0
 )
 def test_a_bound_that_keeps_nothing_is_refused_by_name(bound):
     with pytest.raises(ConfigurationError, match=next(iter(bound))):
+        RetentionPolicy(**bound)
+
+
+@pytest.mark.parametrize("bound", [{"max_age": timedelta(days=7)}, {"max_age": "7d"}, {"max_count": True}])
+def test_a_bound_that_is_no_number_is_refused_with_its_unit(bound):
+    with pytest.raises(ConfigurationError, match=f"{next(iter(bound))} is a number"):
         RetentionPolicy(**bound)
 
 

@@ -1,6 +1,7 @@
 import asyncio
 import gc
 import logging
+import logging.config
 import os
 import threading
 import time
@@ -22,7 +23,7 @@ from obs_core import (
 )
 from obs_core.encoders import parse_series_key
 from obs_core.servers import capture_servers
-from obs_runtime import EmbeddedRuntime
+from obs_runtime import EmbeddedRuntime, _background
 from obs_storage_sqlite import SQLiteStorage
 
 pytestmark = pytest.mark.integration
@@ -570,3 +571,44 @@ def test_a_gauge_whose_function_blocks_for_ever_stops_neither_metrics_nor_entrie
     finally:
         goes_on.set()
     assert not runtime.running
+
+
+@pytest.mark.parametrize("configure", ["dictConfig", "basicConfig"])
+def test_logging_that_is_configured_anew_is_captured_at_once(configure, monkeypatch):
+    monkeypatch.setattr(_background, "_SECOND", 60.0)
+    root = logging.getLogger()
+    known = list(root.handlers), root.level
+    with EmbeddedRuntime(MemoryStorage(), signals=False, flush_interval=60) as runtime:
+        try:
+            if configure == "dictConfig":
+                logging.config.dictConfig(
+                    {
+                        "version": 1,
+                        "disable_existing_loggers": False,
+                        "root": {"level": "INFO", "handlers": []},
+                    }
+                )
+            else:
+                logging.basicConfig(force=True)
+            assert runtime.handler not in root.handlers
+            assert eventually(lambda: runtime.handler in root.handlers)
+        finally:
+            root.handlers[:], level = known
+            root.setLevel(level)
+
+
+def test_loggers_that_keep_to_themselves_are_named_once_and_no_others(capfd):
+    apart, captured = logging.getLogger("apart"), logging.getLogger("captured")
+    runtime = EmbeddedRuntime(MemoryStorage(), signals=False)
+    apart.propagate = captured.propagate = False
+    captured.addHandler(runtime.handler)
+    try:
+        for _ in range(2):
+            with runtime:
+                runtime.flush()
+    finally:
+        apart.propagate = captured.propagate = True
+        captured.removeHandler(runtime.handler)
+    said = capfd.readouterr().err
+    assert said.count("do not propagate") == 1
+    assert "since they do not propagate: apart; add" in said

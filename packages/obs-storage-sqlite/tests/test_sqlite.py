@@ -5,7 +5,7 @@ import sqlite3
 import pytest
 import pytest_asyncio
 
-from obs_core import LogEntry, LogQuery, StorageClosedError, StorageError
+from obs_core import ConfigurationError, LogEntry, LogQuery, StorageClosedError, StorageError
 from obs_core.testing import DurableConformance, LogStorageConformance, MetricsStorageConformance
 from obs_storage_sqlite import SQLiteStorage, _storage
 from obs_storage_sqlite._reserve import SIZE as RESERVE
@@ -206,7 +206,7 @@ async def test_a_file_past_its_bound_comes_back_under_it_on_disk(tmp_path):
 
 
 @pytest.mark.asyncio
-async def test_a_file_that_was_removed_is_noticed_and_begun_again(tmp_path):
+async def test_a_file_that_was_removed_is_noticed_and_begun_again(tmp_path, capfd):
     path = tmp_path / "obs.db"
     async with SQLiteStorage(path) as storage:
         await storage.logs.write(entries(1))
@@ -215,6 +215,7 @@ async def test_a_file_that_was_removed_is_noticed_and_begun_again(tmp_path):
         await storage.logs.write(entries(2))
         assert len(await messages(storage)) == 2
     assert path.exists()
+    assert capfd.readouterr().err == f"obs: {path} was removed or replaced: a new file takes its place\n"
 
 
 @pytest.mark.asyncio
@@ -227,3 +228,25 @@ async def test_a_reader_is_answered_in_time_where_the_file_does_not_answer(tmp_p
             with pytest.raises(StorageError, match="could not be read within"):
                 await storage.fetch(endless, ())
         assert len(await messages(storage)) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (5, "a storage is a file"),
+        (":memory:", "MemoryStorage"),
+        ("", "MemoryStorage"),
+        ("sqlite:///obs.db", "by its path"),
+        ("file:obs.db?mode=ro", "by its path"),
+    ],
+)
+def test_what_is_no_path_is_refused_when_it_is_given(given, said):
+    with pytest.raises(ConfigurationError, match=said):
+        SQLiteStorage(given)
+
+
+@pytest.mark.asyncio
+async def test_a_folder_in_the_place_of_the_file_is_called_one(tmp_path):
+    with pytest.raises(StorageError, match="is a folder: name a file"):
+        async with SQLiteStorage(tmp_path):
+            pass

@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 from asgiref.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope, Scope
 
 from obs_core import Runtime
-from obs_core.http import Kind, RequestMetrics, checked_paths, enter, leave
+from obs_core.http import Kind, RequestMetrics, checked_paths, checked_runtime, enter, leave
 from obs_core.process import LoopLag
 from obs_core.servers import capture_servers
 
@@ -53,7 +53,7 @@ class ObsMiddleware:
         sizes: bool = False,
     ) -> None:
         self.app = app
-        self._runtime = runtime
+        self._runtime = checked_runtime(runtime)
         self._endpoints = endpoints
         prefix, excluded = checked_paths(prefix, exclude)
         self._ours = frozenset(prefix + path + end for path in PATHS for end in ("", "/"))

@@ -35,9 +35,10 @@ _MAX_DEPTH: Final = 3
 class LogHandler(logging.Handler):
     """Queues records without a lock, without I/O and without ever raising; a runtime writes them.
 
-    An entry over 64 kB is cut and marked with the attribute `obs.truncated`. `on_urgent` is called for
-    ERROR and worse; it must be safe in a signal handler. After `closed` is set, entries are counted
-    as dropped. `redact` is a list of names whose values never leave the process, or what does it.
+    An entry over 64 kB is cut and marked with the attribute `obs.truncated`. `on_urgent` is called for ERROR and
+    worse; it must be safe in a signal handler. `on_close` is called where logging is configured anew, which takes
+    handlers off. After `closed` is set, entries are counted as dropped. `redact` is a list of names whose values
+    never leave the process, or what does it.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class LogHandler(logging.Handler):
         super().__init__(level)
         self.queue = LogQueue() if queue is None else queue
         self.on_urgent: Callable[[], None] | None = None
+        self.on_close: Callable[[], None] | None = None
         self.closed = False
         # A runtime's thread is silent all the time, so that this costs next to nothing.
         self._silent: frozenset[int | None] = frozenset()
@@ -102,6 +104,12 @@ class LogHandler(logging.Handler):
         return False
 
     emit = handle  # type: ignore[assignment]
+
+    def close(self) -> None:
+        """Called by `dictConfig` and `basicConfig(force=True)`, and by `logging` at the end of the process."""
+        super().close()
+        if self.on_close is not None:
+            self.on_close()
 
     def log(
         self,

@@ -28,6 +28,9 @@ class RetentionPolicy(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         for name in ("max_age", "max_count", "max_bytes"):
             value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+                unit = "a number of seconds" if name == "max_age" else "a number"
+                raise ConfigurationError(f"{name} is {unit}, not {value!r}; None means unbounded")
             if value is not None and not value > 0:
                 raise ConfigurationError(f"{name} must be above 0, not {value!r}; None means unbounded")
         for level, policy in self.levels.items():

@@ -5,6 +5,8 @@ import logging
 from collections.abc import Iterable
 from typing import Any, Final
 
+# Theirs are captured where the adapters were not told otherwise.
+_KNOWN: Final = ("uvicorn", "gunicorn", "django.server")
 SERVERS: Final = ("uvicorn.error", "uvicorn.access", "uvicorn.asgi", "gunicorn.error", "gunicorn.access")
 _UVICORN_PATH: Final = 2  # the place of the path among (client, method, path, version, status)
 
@@ -44,6 +46,18 @@ def release_servers(handler: logging.Handler) -> None:
         for one in list(logger.handlers):
             if isinstance(one, ServerHandler) and one.handler is handler:
                 logger.removeHandler(one)
+
+
+def kept_apart(handler: logging.Handler) -> list[str]:
+    """The loggers, but for those of servers, whose records reach neither the root logger nor this handler."""
+    return sorted(
+        name
+        for name, logger in list(logging.root.manager.loggerDict.items())
+        if isinstance(logger, logging.Logger)
+        and not logger.propagate
+        and not name.startswith(_KNOWN)
+        and not any(_is_ours(one, handler) for one in logger.handlers)
+    )
 
 
 def _is_ours(one: logging.Handler, handler: logging.Handler) -> bool:

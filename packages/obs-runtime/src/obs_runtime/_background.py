@@ -33,6 +33,10 @@ class Work(Protocol):
     def is_opening(self) -> bool:
         """Whether the storage is about to open, which may take for ever."""
 
+    @property
+    def unsettled(self) -> bool:
+        """Whether a pass is due at once, and again, since logging is being configured anew."""
+
     async def write(self, *, asked: bool, enough: Callable[[], bool]) -> bool:
         """Store what is queued, until `enough` is true; False where something is left. `asked`: try in any case."""
 
@@ -190,7 +194,8 @@ class Background:
 
     async def _wait(self, woken: asyncio.Event) -> None:
         """Sleep until the next pass, or until somebody wakes us."""
-        interval = min(_HURRY, self._interval) if self._hurried else self._interval
+        hurried = self._hurried or self._work.unsettled
+        interval = min(_HURRY, self._interval) if hurried else self._interval
         try:
             await asyncio.wait_for(woken.wait(), interval)
         except TimeoutError:

@@ -234,6 +234,13 @@ class EmbeddedRuntime:
         self._bell = Bell()
         self._last = None
         self.handler.on_urgent = self._bell.ring
+        work, bell = self._work, self._bell  # not the runtime, which the handler must not keep
+
+        def taken_off() -> None:
+            work.taken_off()
+            bell.ring()
+
+        self.handler.on_close = taken_off
 
     def _begin(self, *, settle: bool = False) -> None:
         """Start a background, behind the one before where that still has something to finish."""

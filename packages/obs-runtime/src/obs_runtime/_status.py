@@ -45,6 +45,7 @@ class Status:
         self._handler = handler
         self._monotonic = monotonic
         self._said = -_MINUTE
+        self._conflict_said = False
         self._unsaid: Counts[str] = Counts()
         self.flushes = self.registry.histogram(
             "obs_flush_duration_seconds", "Time to write one batch of log entries."
@@ -153,8 +154,14 @@ class Status:
         return {**counts, "storage": storage, "refused": self.refused.values()[0]}
 
     def conflict(self, metric: str) -> None:
-        """A worker has this metric as another kind."""
+        """A worker has this metric as another kind; the first is said."""
         self._conflicts.labels(metric).inc()
+        if not self._conflict_said:
+            self._conflict_said = True
+            say(
+                f"{metric} is of another kind in another process, and one of both is left out: where that is another"
+                ' service on this database, give each EmbeddedRuntime(..., service="NAME")'
+            )
 
     def count(self, step: str) -> None:
         """Count a failure that was said already."""

@@ -3,10 +3,11 @@
 import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from time import monotonic
 from typing import TYPE_CHECKING, Final, Protocol
 
 from obs_core import LogHandler
-from obs_core.servers import release_servers
+from obs_core.servers import kept_apart, release_servers
 
 from ._background import Work
 from ._board.alone import Alone
@@ -22,6 +23,8 @@ from ._steps import Flush, History, Maintenance
 from ._stopping import Stopping
 
 _BUSY: Final = 0.5
+# Who configures logging anew has done so by then.
+_CONFIGURING: Final = 0.5
 # How Python refuses a thread once the interpreter ends: our last write comes after that, and no step of keeping.
 _AT_THE_END: Final = "after interpreter shutdown"
 
@@ -48,6 +51,7 @@ class RuntimeWork:
         self._retention = Retention(standby.given, options.log_retention, options.metrics_retention, status)
         self._maintenance = Maintenance(standby.given)
         self._said = False
+        self._taken_off = float("-inf")
 
     @property
     def is_opening(self) -> bool:
@@ -57,6 +61,7 @@ class RuntimeWork:
     async def write(self, *, asked: bool, enough: Callable[[], bool]) -> bool:
         """One pass over the queue, into memory where the storage does not open."""
         try:
+            self.capture()
             now = self._options.monotonic()
             if not self._standby.is_open and not await self._open(now, asked=asked):
                 return False
@@ -102,7 +107,7 @@ class RuntimeWork:
         """What is done each second."""
         self.publish(fresh=False)
         try:
-            self._say_if_alone()
+            self._say_what_is_not_seen()
             self.capture()
             self._status.attribute_drops()
             self._metrics.hold()
@@ -112,13 +117,18 @@ class RuntimeWork:
         except Exception as error:  # it is tried again, and until then the dead are counted as they are
             self._status.report("fold", error)
 
-    def _say_if_alone(self) -> None:
-        """One line, where a server has workers that do not know of each other."""
-        if not self._said and isinstance(self._metrics.workers, Alone) and own_run() is not None:
+    def _say_what_is_not_seen(self) -> None:
+        """Once: a server's workers that do not know of each other, and loggers that keep to themselves."""
+        if self._said:
+            return
+        self._said = True
+        kept = kept_apart(self._handler)
+        if kept:
+            say(f"not in /logs, since they do not propagate: {', '.join(kept)}; add runtime.handler to each")
+        if isinstance(self._metrics.workers, Alone) and own_run() is not None:
             say(
                 "metrics are those of this process alone: for all workers, give EmbeddedRuntime a board= folder"
             )
-        self._said = True
 
     def capture(self) -> None:
         """Be on the root logger, also after a dictConfig; its level is set only where nobody has set one."""
@@ -128,6 +138,15 @@ class RuntimeWork:
         if root.level == logging.WARNING and not root.handlers:
             root.setLevel(self._options.log_level)
         put_on(root, self._handler)
+
+    def taken_off(self) -> None:
+        """Logging is being configured anew: for a moment it is looked again and again whether we are on the root."""
+        self._taken_off = monotonic()
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether we may be off the root logger just now."""
+        return monotonic() - self._taken_off < _CONFIGURING
 
     def release(self) -> None:
         """Be on no logger any more."""

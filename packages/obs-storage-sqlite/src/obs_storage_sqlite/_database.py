@@ -224,6 +224,8 @@ class Database:
         if now == self._identity:
             return
         known, self._identity = self._identity, None
+        if known is not None and now[0] != known[0]:
+            sys.stderr.write(f"obs: {self.path} was removed or replaced: a new file takes its place\n")
         if known is not None and now[0] == known[0] and now[1] != known[1] and now[2] == known[2]:
             self._place.drop_journal(now)
         self._reopen()

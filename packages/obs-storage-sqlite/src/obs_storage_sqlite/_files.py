@@ -9,12 +9,24 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from obs_core import StorageError
+from obs_core import ConfigurationError, StorageError
 from obs_core.files import make_private_folder
 
 MAX_SET_ASIDE: Final = 3
 # SQLite's shared memory and `flock` do not hold across the machines of these.
 _SHARED: Final = ("nfs", "cifs", "smb", "9p", "fuse", "virtiofs", "afs", "ceph", "gluster", "lustre")
+
+
+def checked_path(given: str | os.PathLike[str]) -> Path:
+    """The path. Raises `ConfigurationError` for what other libraries take for one."""
+    if not isinstance(given, str | os.PathLike):
+        raise ConfigurationError(f'a storage is a file: SQLiteStorage("obs.db"), not {given!r}')
+    name = os.fspath(given)
+    if name == ":memory:" or not name:
+        raise ConfigurationError("a storage is a file: for memory alone there is MemoryStorage() of obs_core")
+    if name.startswith(("sqlite:", "file:")):
+        raise ConfigurationError(f'a storage is named by its path, as "obs.db", not by an address: {name!r}')
+    return Path(name)
 
 
 def create_private(path: Path) -> None:
@@ -25,6 +37,8 @@ def create_private(path: Path) -> None:
         os.close(os.open(path, flags | os.O_EXCL, 0o600))
     except FileExistsError:
         refuse_planted(path)
+        if path.is_dir():
+            raise StorageError(f"{path} is a folder: name a file") from None
 
 
 def create_database(path: Path) -> None:

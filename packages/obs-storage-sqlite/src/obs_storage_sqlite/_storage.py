@@ -15,7 +15,7 @@ import aiosqlite
 from obs_core import Maintained, Storage, StorageClosedError, StorageError
 
 from ._database import Database
-from ._files import allocated, set_aside_files, size_on_disk
+from ._files import allocated, checked_path, set_aside_files, size_on_disk
 from ._logs import SQLiteLogs
 from ._maintenance import maintain
 from ._metrics import SQLiteMetrics
@@ -42,9 +42,10 @@ class SQLiteStorage:
     `NAME.corrupt-TIME-ID`, and a new one begins.
     """
 
+    _writer: Writer | None = None
+
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._path = Path(path)
-        self._writer: Writer | None = None
+        self._path = checked_path(path)
         self._pid = 0
         self._hanging: set[asyncio.Task[Any]] = set()
         self._until = 0.0

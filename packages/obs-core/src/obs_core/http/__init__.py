@@ -1,11 +1,11 @@
 """What the endpoints and the request middleware decide: values in, values out, no framework."""
 
 from ._access import Access
+from ._checks import checked_paths, checked_runtime
 from ._endpoints import MAX_READINGS, MAX_SEARCHES, MAX_STREAMS, Endpoints
 from ._follow import Pause
 from ._messages import Request, Response
 from ._parameters import MAX_LIMIT, MAX_TEXT, Parameters, parse_parameters
-from ._paths import checked_paths
 from ._request_context import (
     REQUEST_ID_HEADER,
     RequestContext,
@@ -33,6 +33,7 @@ __all__ = [
     "RequestMetrics",
     "Response",
     "checked_paths",
+    "checked_runtime",
     "enter",
     "leave",
     "parse_parameters",

@@ -9,6 +9,7 @@ from .._errors import ConfigurationError, CursorExpiredError, QueryError, Storag
 from .._ports import Runtime
 from ..encoders import CONTENT_TYPE_OPENMETRICS, CONTENT_TYPE_TEXT, exposition
 from ._access import Access, checked_access, has_token, is_local, token_bytes
+from ._checks import checked_runtime
 from ._follow import Newest, Pause, follow
 from ._messages import Request, Response, complete, headless, problem, streamed
 from ._negotiation import accepts_gzip, gzip, prefers_openmetrics
@@ -49,7 +50,7 @@ class Endpoints:
     ) -> None:
         if not stream_life > 0:
             raise ConfigurationError(f"stream_life is a number of seconds above 0, not {stream_life}")
-        self._runtime = runtime
+        self._runtime = checked_runtime(runtime)
         self._stream_life = stream_life
         self._streams = Slots(MAX_STREAMS)
         self._searches = Slots(MAX_SEARCHES)
@@ -59,6 +60,12 @@ class Endpoints:
         self._metrics_access = checked_access(
             "metrics_access", access if metrics_access is None else metrics_access
         )
+        if token is not None and not isinstance(token, str | Sequence):
+            raise ConfigurationError(f"token= is text, or a list of texts while it is changed, not {token!r}")
+        if token and (self._access, self._metrics_access) == ("open", "open"):
+            raise ConfigurationError(
+                'access="open" lets everybody in, and token= means nothing there: leave one out'
+            )
         given = token if token is not None else os.environ.get("OBS_TOKEN", "").strip() or ()
         self._tokens = token_bytes((given,) if isinstance(given, str) else given)
         if token is not None and not self._tokens:

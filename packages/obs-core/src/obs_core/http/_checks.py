@@ -1,8 +1,9 @@
-"""The paths that an application names for us."""
+"""What an application gives us, looked at when it is given."""
 
 from collections.abc import Iterable
 
 from .._errors import ConfigurationError
+from .._ports import Runtime
 
 
 def checked_paths(prefix: str, exclude: Iterable[str]) -> tuple[str, frozenset[str]]:
@@ -18,3 +19,15 @@ def checked_paths(prefix: str, exclude: Iterable[str]) -> tuple[str, frozenset[s
         if not path.startswith("/"):
             raise ConfigurationError(f"a path in exclude begins with a slash, not as {path!r} does")
     return prefix.rstrip("/"), paths
+
+
+def checked_runtime(runtime: Runtime) -> Runtime:
+    """The same. Raises `ConfigurationError` for what is none, as a storage."""
+    given: object = runtime
+    if isinstance(given, type) or not all(
+        hasattr(given, name) for name in ("registry", "storage", "collect")
+    ):
+        raise ConfigurationError(
+            f'a runtime is needed, such as EmbeddedRuntime(SQLiteStorage("obs.db")), not {given!r}'
+        )
+    return runtime
