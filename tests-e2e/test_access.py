@@ -15,6 +15,8 @@ from harness.raw import Raw, ask
 
 pytestmark = pytest.mark.e2e
 OLD, NEW, IN_A_URL = "older-token", "jünger-🔑", "right-but-in-a-url"
+# The name of a user, which servers print: a token given so is not one.
+AS_A_NAME = "right-but-a-name"
 UVICORN = "uvicorn {app} --port {port}"
 GUNICORN = (
     "gunicorn {app} --bind 127.0.0.1:{port} --bind [::1]:{port} --bind [::ffff:127.0.0.1]:{mapped}"
@@ -72,7 +74,7 @@ class Guarded:
                 port,
                 folder,
                 cwd=APPLICATIONS,
-                env={"OBS_DATA": str(self.data), "E2E_TOKENS": f"{OLD} {NEW} {IN_A_URL}", **env},
+                env={"OBS_DATA": str(self.data), "E2E_TOKENS": f"{OLD} {NEW} {IN_A_URL} {AS_A_NAME}", **env},
                 ready="/page",
             )
         )
@@ -99,7 +101,7 @@ WRONG = (
     *(b"authorization:", b"authorization: Bearer", b"authorization: Digest x", b"authorization: Basic ???"),
     *(bearer("wrong"), bearer(OLD[:-1]), bearer(OLD + "x"), bearer(OLD.upper()), bearer(f"{OLD} {NEW}")),
     *(bearer(NEW.encode("latin-1", "replace")), bearer(b"\xff\xfe"), basic("wrong"), basic(b"\xff")),
-    *(b"authorization: Basic " + base64.b64encode(IN_A_URL.encode()), b"authorization: " + OLD.encode()),
+    *(b"authorization: Basic " + base64.b64encode(AS_A_NAME.encode()), b"authorization: " + OLD.encode()),
     *(b"cookie: token=" + OLD.encode(), b"x-token: " + OLD.encode(), b"proxy-" + bearer(OLD)),
 )
 

@@ -22,8 +22,7 @@ settings.configure(
     MIDDLEWARE=["obs_django.middleware.ObsMiddleware", "django.middleware.common.CommonMiddleware"],
     OBS={
         "RUNTIME": "guarded.runtime",
-        "TOKEN": tokens,
-        **({"ACCESS": "open"} if OWN else {"METRICS_ACCESS": "loopback"}),
+        **({"ACCESS": "open"} if OWN else {"TOKEN": tokens, "METRICS_ACCESS": "loopback"}),
     },
 )
 django.setup()

@@ -95,9 +95,6 @@ CASES: tuple[Callable[[Path], None], ...] = (
     board_removed,
 )
 
-# With several processes that have the file open these are not covered, as the rules say.
-ALONE = (journal_emptied, pages_overwritten)
-
 
 def files_of_a_service(folder: Path, rounds: int, workers: int = 1) -> Figures:
     """Each of them, so many times, on one service that goes on being asked."""
@@ -106,7 +103,7 @@ def files_of_a_service(folder: Path, rounds: int, workers: int = 1) -> Figures:
         service = start(stack, folder, Disk(folder / "faults"), workers)
         path = folder / "data" / "obs.db"
         for number in range(rounds):
-            for case in [one for one in CASES if workers == 1 or one not in ALONE]:
+            for case in CASES:
                 name = case.__name__.replace("_", " ")
                 is_read_after(service, f"before {name} {number}")
                 case(path)

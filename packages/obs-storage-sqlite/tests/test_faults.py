@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -294,6 +295,26 @@ def wait_for_the_readers(deadline: float) -> None:
 
 def readers() -> list[str]:
     return [thread.name for thread in threading.enumerate() if "_connection_worker_thread" in thread.name]
+
+
+@pytest.mark.asyncio
+async def test_a_read_that_failed_leaves_nothing_open_though_its_error_is_kept(tmp_path):
+    path = tmp_path / "obs.db"
+    async with SQLiteStorage(path) as storage:
+        await storage.logs.write(entries(1))
+        await count(storage)
+        before = open_files(path)  # one is kept by SQLite for whoever reads next
+        kept = []
+        for _ in range(3):
+            with pytest.raises(StorageError, match="integer overflow") as failed:
+                await storage.fetch("SELECT abs(-9223372036854775808)", ())
+            kept.append(failed)
+        assert open_files(path) == before
+
+
+def open_files(path: Path) -> int:
+    names = [one.readlink() for one in Path("/proc/self/fd").iterdir() if one.is_symlink()]
+    return sum(str(name).startswith(str(path)) for name in names)
 
 
 @pytest.mark.asyncio

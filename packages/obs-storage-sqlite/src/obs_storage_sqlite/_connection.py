@@ -92,7 +92,7 @@ def refuse_changed(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def copy_log(connection: sqlite3.Connection) -> None:
-    """Bring the write-ahead log into the file, and cut it to nothing, unless a reader is in the way for long."""
+    """Bring the write-ahead log into the file, and cut it to nothing, unless a reader is in the way for 0.1 s."""
     connection.execute("PRAGMA busy_timeout=100")
     try:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

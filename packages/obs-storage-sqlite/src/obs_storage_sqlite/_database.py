@@ -175,9 +175,11 @@ class Database:
         with self._gate.held(PATIENCE):
             begun = time.perf_counter()
             try:
-                return self._committed(work)
+                result = self._committed(work)
             finally:
                 self.longest = max(self.longest, time.perf_counter() - begun)
+            self._place.shorten_log(self._connection)
+            return result
 
     def _committed(self, work: Work[T]) -> T:
         connection = self._connection

@@ -3,19 +3,21 @@
 import sqlite3
 import time
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from obs_core import StorageError
 
-from ._connection import PATIENCE, connect, is_cut, is_damage, look_over, looked_over
+from ._connection import PATIENCE, connect, copy_log, is_cut, is_damage, look_over, looked_over
 from ._files import alone, beside, create_database, identity, set_aside
 from ._forks import is_forbidden
 from ._gate import Gate
 
 # A truncated journal looks like damage until every process has closed the file once; so look again, some times.
 _TRIES: Final = 3
+# A log is copied, and begun anew, long before; a reader kept that from being done, or the last batch was a large one.
+_LONG: Final = 7_000_000
 
 
 class Opened(NamedTuple):
@@ -38,6 +40,12 @@ class Place:
     def identities(self) -> Sequence[object]:
         """Of the file, its journal and its shared memory: where one was removed, whoever comes makes a new one."""
         return [identity(file) for file in self._files]
+
+    def shorten_log(self, connection: sqlite3.Connection) -> None:
+        """Under the gate, after a commit: where a reader was in the way of copying the log, wait for it."""
+        with suppress(FileNotFoundError, sqlite3.OperationalError):
+            if self._files[1].stat().st_size > _LONG:
+                copy_log(connection)
 
     def open(self) -> Opened:
         """Under the gate, so that of several processes one alone creates, or sets aside. Raises `StorageError`."""

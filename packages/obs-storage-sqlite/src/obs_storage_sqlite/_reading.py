@@ -26,13 +26,20 @@ _LEAVE: Final = 0.5
 
 
 class _Rows(sqlite3.Cursor):
-    """Has all rows once the statement ran, so that no statement is left in the middle."""
+    """Has all rows once the statement ran, and lets go of it, also where it failed.
+
+    A connection whose statements are not all let go of is not closed by `close()`: it keeps the shared memory of its
+    process alive, and what was opened to get away from damage would go on with it.
+    """
 
     _all: list[Any]
 
     def execute(self, sql: str, parameters: Any = (), /) -> Self:
-        super().execute(sql, parameters)
-        self._all = super().fetchall()
+        try:
+            super().execute(sql, parameters)
+            self._all = super().fetchall()
+        finally:
+            self.close()  # the traceback of an error keeps the cursor
         return self
 
     def fetchall(self) -> list[Any]:
