@@ -5,11 +5,8 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from functools import wraps
 from threading import RLock
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 from weakref import WeakSet
-
-if TYPE_CHECKING:
-    from ._functions import Question
 
 M = TypeVar("M", bound=Callable[..., Any])
 
@@ -26,6 +23,13 @@ def new_lock() -> Any:
     return None if GIL else RLock()
 
 
+class Asked(Protocol):
+    """What gives a value when it is asked, and may take its time."""
+
+    def ask(self) -> None:
+        """Begin; the answer is read later."""
+
+
 class Tally:
     """What a family counts of the values that its series were given: seldom, and exactly.
 
@@ -35,7 +39,7 @@ class Tally:
     __slots__ = ("_lock", "failed", "ignored", "questions")
 
     def __init__(self) -> None:
-        self.questions: WeakSet[Question] | None = None
+        self.questions: WeakSet[Asked] | None = None
         self.reset()
 
     def reset(self) -> None:

@@ -3,21 +3,18 @@
 import os
 import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from obs_core import ConfigurationError, Registry
 
-if TYPE_CHECKING:
-    from ._runtime import EmbeddedRuntime
-
-Running = weakref.ref["EmbeddedRuntime"]
+Running = weakref.ref[object]
 _by_registry: "Final[weakref.WeakKeyDictionary[Registry, Running]]" = weakref.WeakKeyDictionary()
 _by_file: "Final[dict[str, Running]]" = {}
 
 
-def enter(runtime: "EmbeddedRuntime") -> None:
+def enter(runtime: object, registry: Registry, path: Path | None) -> None:
     """This one runs from now on. Raises `ConfigurationError` beside another with its registry or its file."""
-    registry, file = runtime.registry, _file(runtime.storage.path)
+    file = _file(path)
     if _is_another(_by_registry.get(registry), runtime):
         raise ConfigurationError("another runtime runs on this registry: stop it, or give each its own")
     if _is_another(_by_file.get(file), runtime):
@@ -29,13 +26,13 @@ def enter(runtime: "EmbeddedRuntime") -> None:
         _by_file[file] = weakref.ref(runtime)
 
 
-def leave(runtime: "EmbeddedRuntime") -> None:
-    """It has stopped."""
-    _by_registry.pop(runtime.registry, None)
-    _by_file.pop(_file(runtime.storage.path), None)
+def leave(registry: Registry, path: Path | None) -> None:
+    """The one with these has stopped."""
+    _by_registry.pop(registry, None)
+    _by_file.pop(_file(path), None)
 
 
-def _is_another(known: Running | None, runtime: "EmbeddedRuntime") -> bool:
+def _is_another(known: Running | None, runtime: object) -> bool:
     other = None if known is None else known()
     return other is not None and other is not runtime
 

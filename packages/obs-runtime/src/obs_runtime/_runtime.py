@@ -101,7 +101,7 @@ class EmbeddedRuntime:
                     # It must not end by itself; whatever it was, the service goes on.
                     self._begin()
                 return
-            _running.enter(self)
+            _running.enter(self, self.registry, self.storage.path)
             self._metrics.take_over()
             self.handler.closed = False
             self._work.stopping.again()
@@ -218,7 +218,7 @@ class EmbeddedRuntime:
             if not background.stop(timeout):
                 # What it counted since the last second is shown even though the storage hangs.
                 self._work.publish()
-            _running.leave(self)
+            _running.leave(self.registry, self.storage.path)
 
     def _insist(self) -> None:
         """Do not run without the storage."""
