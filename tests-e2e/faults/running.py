@@ -166,7 +166,9 @@ def starts_in_any_case(folder: Path, seconds: float) -> Figures:
         lines = said(service.server.output)
     holds(degraded == 1, "metrics do not say that history is degraded")
     holds(path.read_bytes() == before, "the other application's file was changed")
-    holds(sum("belongs to another application" in line for line in lines) == 1, f"one clear line: {lines}")
+    told = [line for line in lines if "belongs to another application" in line]
+    holds(len(told) == 2, f"one clear line at the start, one at the end: {lines}")
+    holds("kept in memory" in told[0] and "lost at the end" in told[1], f"two clear lines: {told}")
     return {
         "read from memory after": again,
         "answers meanwhile": str(answers),

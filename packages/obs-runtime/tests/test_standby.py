@@ -20,7 +20,7 @@ from obs_core import (
     ObsError,
     StorageError,
 )
-from obs_runtime import EmbeddedRuntime, _standby
+from obs_runtime import EmbeddedRuntime, _runtime, _standby
 from obs_storage_sqlite import SQLiteStorage
 
 pytestmark = pytest.mark.integration
@@ -106,7 +106,8 @@ def test_a_service_starts_in_any_case_and_answers_from_memory(obstructed, capfd)
         seen = exposed(runtime)
     assert seen["obs_storage_degraded"] == 1
     assert seen['obs_storage_errors_total{operation="open the storage"}'] >= 2
-    (line,) = capfd.readouterr().err.splitlines()
+    line, end = capfd.readouterr().err.splitlines()
+    assert end.startswith("obs: 1 log entries are lost at the end")
     assert line.startswith("obs: open the storage: ")
     assert str(obstructed) in line
     assert line.endswith("logs are kept in memory until then")
@@ -314,3 +315,72 @@ print(total, longest, time.monotonic() - began, flush=True)
     assert longest < 3
     assert stopping < 5
     assert time.monotonic() - began < 60
+
+
+class Slow(MemoryStorage):
+    """Real, but opens after so many seconds; with a `file` it changes that all the while, as an upgrade does."""
+
+    def __init__(self, seconds: float, file: Path | None = None) -> None:
+        super().__init__()
+        self.seconds, self.file = seconds, file
+
+    @property
+    def path(self) -> Path | None:
+        return self.file
+
+    async def __aenter__(self) -> "Slow":
+        end = time.monotonic() + self.seconds
+        while time.monotonic() < end:
+            await asyncio.sleep(0.01)
+            if self.file is not None:
+                self.file.write_text(str(time.monotonic()))
+        return await super().__aenter__()
+
+
+def test_a_strict_runtime_waits_for_a_storage_that_opens_slowly_and_for_an_upgrade(tmp_path, monkeypatch):
+    for module in (_standby, _runtime):
+        monkeypatch.setattr(module, "PATIENCE", 0.1)
+    monkeypatch.setattr(_runtime, "_OPENING", 1.0)
+    for storage in (Slow(0.4), Slow(2.5, tmp_path / "obs.db")):
+        with EmbeddedRuntime(storage, board=tmp_path / "live", signals=False, strict=True) as runtime:
+            runtime.logger("shop").info("stored")
+            runtime.flush()
+            assert messages(storage) == ["stored"]
+
+
+def test_a_strict_runtime_does_not_wait_for_ever(monkeypatch):
+    for module in (_standby, _runtime):
+        monkeypatch.setattr(module, "PATIENCE", 0.1)
+    monkeypatch.setattr(_runtime, "_OPENING", 0.3)
+    monkeypatch.setattr(_runtime, "_STOP", 0.1)
+    storage = Hanging("open")
+    with pytest.raises(StorageError, match=r"did not open in 0\.3 s"):
+        EmbeddedRuntime(storage, signals=False, strict=True).start()
+    storage.free = True
+
+
+@pytest.mark.parametrize("signal", ["none", "SIGTERM", "stop"])
+def test_what_no_storage_has_taken_at_the_end_is_counted_and_told(signal, tmp_path):
+    (tmp_path / "obs.db").mkdir()
+    code = f"""
+import signal, sys
+from obs_runtime import EmbeddedRuntime
+from obs_storage_sqlite import SQLiteStorage
+runtime = EmbeddedRuntime(SQLiteStorage({str(tmp_path / "obs.db")!r}), board={str(tmp_path / "live")!r})
+runtime.start()
+for number in range(300):
+    runtime.logger("shop").info(str(number))
+if {signal!r} == "SIGTERM":
+    signal.raise_signal(signal.SIGTERM)
+if {signal!r} == "stop":
+    runtime.stop()
+"""
+    with EmbeddedRuntime(MemoryStorage(), board=tmp_path / "live", signals=False) as beside:
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+        )
+        seen = exposed(beside)
+    assert seen["obs_log_entries_total"] == seen['obs_log_entries_dropped_total{reason="storage"}'] == 300
+    (line,) = [line for line in done.stderr.splitlines() if "at the end" in line]
+    assert line.startswith("obs: 300 log entries are lost at the end: SQLiteStorage(")
+    assert line.endswith("is a folder: name a file")

@@ -40,6 +40,9 @@ class Work(Protocol):
     async def write(self, *, asked: bool, enough: Callable[[], bool]) -> bool:
         """Store what is queued, until `enough` is true; False where something is left. `asked`: try in any case."""
 
+    async def give_up(self) -> None:
+        """The end has come: forget, and tell of, what could not be stored."""
+
     async def keep(self) -> None:
         """History and retention, where this worker does them for the service."""
 
@@ -188,6 +191,10 @@ class Background:
             await asyncio.wait([writing], timeout=_PATIENCE)
             self._work.publish()
         done = await writing
+        last, self._bell.last = self._bell.last, False
+        if last and not done:
+            await self._work.give_up()
+            self._work.publish()
         self._bell.written = monotonic()
         for answer in answers:
             answer.put(done)
@@ -221,6 +228,8 @@ class Background:
         if not self._pausing:
             answers = self._bell.asked()
             done = await self._work.write(asked=True, enough=lambda: False)
+            if not done:
+                await self._work.give_up()
             for answer in answers:
                 answer.put(done)
         self._work.publish()

@@ -14,6 +14,8 @@ class Bell:
         self._ring: Callable[[], None] = _silent
         self._rung = False
         self.written = 0.0
+        # Whether the process ends once it is answered.
+        self.last = False
 
     def ring(self) -> None:
         """Wake it soon. Once is enough for all until it has woken: an ERROR costs next to nothing."""
@@ -25,12 +27,13 @@ class Bell:
         """It is awake, and sees all that came before."""
         self._rung = False
 
-    def ask(self) -> Answer:
+    def ask(self, *, last: bool = False) -> Answer:
         """Ask for a pass; the answer, whether all was stored, comes into a queue of its own.
 
         An old answer must not end a new wait.
         """
         answer: Answer = SimpleQueue()
+        self.last = self.last or last
         self._asked.put(answer)
         self.ring()
         return answer

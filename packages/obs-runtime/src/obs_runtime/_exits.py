@@ -32,8 +32,8 @@ class Exiting(Protocol):
     def hurry(self) -> None:
         """The process begins to stop; called in a signal handler."""
 
-    def ask(self) -> Answer | None:
-        """Ask for the last write; called in a signal handler. None where nothing runs."""
+    def ask(self, *, last: bool = False) -> Answer | None:
+        """Ask for a write, the `last` one; called in a signal handler. None where nothing runs."""
 
     def last_write(self) -> None:
         """Write, and wait for it for at most a second."""
@@ -130,7 +130,7 @@ class _Chained:
             return
         # The default action ends the process at once: first the last write.
         deadline = monotonic() + _LAST
-        for answer in [runtime.ask() for runtime in runtimes]:
+        for answer in [runtime.ask(last=True) for runtime in runtimes]:
             wait_for(answer, deadline - monotonic())
         signal.signal(number, signal.SIG_DFL)
         signal.raise_signal(number)

@@ -19,7 +19,7 @@ from ._bell import Answer, Bell
 from ._metrics import Metrics, workers_of
 from ._options import Options, checked_registry, checked_storage
 from ._standby import Standby
-from ._status import Status
+from ._status import PATIENCE, Status
 from ._steps import FlushFailedError
 from ._work import RuntimeWork
 
@@ -143,13 +143,15 @@ class EmbeddedRuntime:
         if background is not None:
             background.hurry()
 
-    def ask(self) -> Answer | None:
-        """Ask for a write of all that is queued; safe in signal handlers. None where nothing runs."""
-        return None if self._background is None else self._bell.ask()
+    def ask(self, *, last: bool = False) -> Answer | None:
+        """Ask for a write of all that is queued, the `last` one; safe in signal handlers. None where nothing runs."""
+        if self._background is None:
+            return None
+        return self._bell.ask(last=last)
 
     def last_write(self) -> None:
         """At the end of the process: write and publish, within 2 s."""
-        _exits.wait_for(self.ask(), _LAST)
+        _exits.wait_for(self.ask(last=True), _LAST)
         if self._last is not None:
             self._work.publish()
 
@@ -221,11 +223,15 @@ class EmbeddedRuntime:
             _running.leave(self.registry, self.storage.path)
 
     def _insist(self) -> None:
-        """Do not run without the storage."""
+        """Do not run without the storage; an upgrade of its file may take as long as it needs."""
         _exits.wait_for(self.ask(), _OPENING)
+        answers = self.storage.wait_while_opening(_OPENING - PATIENCE)
+        if answers:
+            _exits.wait_for(self.ask(), _OPENING)
         if not self.storage.is_open:
+            error = self.storage.error if answers else None
             self._stop(_STOP)
-            raise self.storage.error or StorageError(f"{self.storage!r} did not open in {_OPENING:g} s")
+            raise error or StorageError(f"{self.storage!r} did not open in {_OPENING:g} s")
 
     def _become_new(self) -> None:
         """In a forked child a lock may be held by a thread that is not there."""

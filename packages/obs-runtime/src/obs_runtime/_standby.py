@@ -1,6 +1,7 @@
 """The storage of a runtime, and memory in its place while it cannot be opened."""
 
 import asyncio
+from time import monotonic, sleep
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
@@ -31,6 +32,7 @@ _SAMPLES: Final = 50_000
 _BACK_OFF: Final = (1.0, 2.0, 5.0, 10.0, 60.0)
 # Once memory stands in, an opening that takes longer goes on beside the writing.
 _SHORT: Final = 1.0
+_LOOK: Final = 0.02
 _OVERHEAD: Final = 300
 
 
@@ -64,8 +66,9 @@ class Standby:
 
     @property
     def is_opening(self) -> bool:
-        """Whether the storage is about to open, which may take for ever."""
-        return self._opening is not None
+        """Whether the storage is about to open, which may take for ever; any thread may ask."""
+        opening = self._opening
+        return opening is not None and not opening.done()
 
     async def size(self) -> int:
         return await self.now.size()
@@ -114,6 +117,27 @@ class Standby:
             self._status.forgotten.inc(await self._forget(entries, size))
             self._entries, self._size = await self._held(entries, size)
 
+    async def give_up(self) -> int:
+        """Forget what memory holds; how many entries that were."""
+        if not self.in_memory:
+            return 0
+        entries, *_ = self._memory.hand_over()
+        await self._memory.__aenter__()
+        self._entries = self._size = 0
+        return len(entries)
+
+    def wait_while_opening(self, seconds: float) -> bool:
+        """For another thread: whether the opening came to an end, before nothing had moved for so long.
+
+        One that upgrades the file, which may take minutes, changes it or its journal all the while.
+        """
+        signs, deadline = self._signs(), monotonic() + seconds
+        while self.is_opening and monotonic() < deadline:
+            sleep(_LOOK)
+            if (seen := self._signs()) != signs:
+                signs, deadline = seen, monotonic() + seconds
+        return not self.is_opening
+
     async def close(self) -> None:
         """Let go of the storage; what memory holds stays for the next opening."""
         if self._opening is not None:
@@ -134,6 +158,12 @@ class Standby:
         self._opening = None
         self._back_off.succeeded()
         self._status.in_memory = False
+
+    def _signs(self) -> list[int]:
+        if self.path is None:
+            return []
+        files = self.path, self.path.with_name(f"{self.path.name}-wal")
+        return [file.stat().st_mtime_ns if file.exists() else 0 for file in files]
 
     async def _open(self) -> None:
         await self.given.__aenter__()

@@ -78,6 +78,13 @@ class Flush:
         self._kept = []
         self._back_off.succeeded()
 
+    def give_up(self) -> int:
+        """Forget what was not written, and what is queued; how many entries that were."""
+        lost, self._kept = sum(map(len, self._kept)), []
+        while batch := self._handler.queue.drain(BATCH):
+            lost += len(batch)
+        return lost
+
     async def _write(self) -> None:
         batch, *others = self._kept
         try:

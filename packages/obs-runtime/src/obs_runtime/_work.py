@@ -71,6 +71,17 @@ class RuntimeWork:
             return False
         return done and self._standby.is_open
 
+    async def give_up(self) -> None:
+        """The end has come: what no storage has taken is lost, counted and said."""
+        try:
+            lost = self._flush.give_up() + await self._standby.give_up()
+            if lost:
+                self._status.forgotten.inc(lost)
+                why = f": {self._standby.error}" if self._standby.error else ""
+                say(f"{lost} log entries are lost at the end: {self._standby!r} did not take them{why}")
+        except Exception as error:  # the host ends in any case
+            self._status.report("write logs", error)
+
     async def keep(self) -> None:
         """One pass of what one worker does for all, if it is this one."""
         if not (self._standby.is_open or self._standby.in_memory) or not self._holds_lease():
