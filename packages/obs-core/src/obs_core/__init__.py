@@ -16,7 +16,7 @@ from ._families import Family, Info
 from ._instruments import Counter, Gauge, Histogram
 from ._levels import LEVELS, SEVERITY, level_of_number, levels_from, parse_level
 from ._memory import MemoryStorage
-from ._ports import LogStoragePort, Maintained, MetricsStoragePort, Runtime, Storage, WorkersPort
+from ._ports import Counted, LogStoragePort, Maintained, MetricsStoragePort, Runtime, Storage, WorkersPort
 from ._queries import LogQuery, MetricQuery, attribute_text, matches_log, matches_metric
 from ._records import Exemplar, LogEntry, MetricFamily, MetricMetadata, MetricSample, MetricSeries, StoredLog
 from ._redaction import SECRET_NAMES
@@ -28,6 +28,7 @@ __all__ = [
     "SECRET_NAMES",
     "SEVERITY",
     "ConfigurationError",
+    "Counted",
     "Counter",
     "CursorExpiredError",
     "DeclarationError",

@@ -134,6 +134,15 @@ class Maintained(Protocol):
         """Bytes of what is kept for a human to look at, such as damaged files; part of `Storage.size`."""
 
 
+@runtime_checkable
+class Counted(Protocol):
+    """What a storage offers beside `Storage` where it counts something itself, such as what it found damaged."""
+
+    @property
+    def registry(self) -> "Registry":
+        """What it counts in this process; a runtime shows it with its own, and sets it to zero in a forked child."""
+
+
 class Runtime(Protocol):
     """What an adapter needs of the owner of the background."""
 

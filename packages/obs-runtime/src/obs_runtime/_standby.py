@@ -47,6 +47,7 @@ class Standby:
         self.strict: Final = strict
         self._bounds: Final = handler.queue
         self._status: Final = status
+        status.include(storage)
         self._opening: asyncio.Task[None] | None = None
         self._entries = self._size = 0
         self._back_off = BackOff(*_BACK_OFF)

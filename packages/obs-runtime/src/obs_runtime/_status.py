@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from obs_core import Counter, LogHandler, MetricFamily, MetricMetadata, Registry
+from obs_core import Counted, Counter, LogHandler, MetricFamily, MetricMetadata, Registry
 from obs_core.encoders import series_key
 from obs_core.process import process_metrics as declare_process_metrics
 
@@ -40,6 +40,7 @@ class Status:
     ) -> None:
         self.registry = Registry()
         self._process = Registry()
+        self._storage = Registry()
         if process_metrics:
             declare_process_metrics(self._process)
         self._handler = handler
@@ -107,10 +108,17 @@ class Status:
         accepted = [float(self._handler.accepted)]
         return [
             *self._seen_of_process,
+            *self._storage.collect(),
             *self.registry.collect(),
             MetricFamily(_ENTRIES, ["obs_log_entries_total"], accepted, created=self._created),
             MetricFamily(_DROPPED, keys, list(dropped.values()), created=self._created),
         ]
+
+    def include(self, storage: object) -> None:
+        """Show what the storage counts, from now on: what another runtime showed of it stays in the totals."""
+        if isinstance(storage, Counted):
+            self._storage = storage.registry
+            self._storage.reset()
 
     def degrade(self) -> None:
         """Nothing can be stored from now on: what the queue has no room for meanwhile is the storage's."""
@@ -130,6 +138,7 @@ class Status:
         """Count from zero: what was counted is the parent's."""
         self.registry.reset()
         self._process.reset()
+        self._storage.reset()
         self.refused.reset()
         self.forgotten.reset()
         self.in_memory = self.failing = False

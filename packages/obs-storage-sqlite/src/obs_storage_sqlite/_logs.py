@@ -24,7 +24,7 @@ class SQLiteLogs:
 
     def __init__(self, resource: Resource) -> None:
         self._resource = resource
-        self.damage = Damage()
+        self.damage = Damage(resource.registry, "logs")
         self.use_filters = True
 
     async def write(self, entries: Sequence[LogEntry]) -> None:

@@ -8,7 +8,7 @@ from zlib import crc32
 
 import msgspec
 
-from obs_core import LogEntry, LogQuery, StorageError
+from obs_core import LogEntry, LogQuery, Registry, StorageError
 
 from ._flushes import FlushView
 from ._headers import Header
@@ -16,6 +16,8 @@ from ._paging import Stored
 from ._views import BlockView
 
 _MINUTE: Final = 60.0
+# So many damaged blocks are known apart; a file that has more of them counts them again.
+_MOST: Final = 4096
 # What decoding raises where bytes are not what was written.
 DAMAGE: Final = (
     *(StorageError, msgspec.MsgspecError, ValueError, LookupError, TypeError, OverflowError),
@@ -24,17 +26,45 @@ DAMAGE: Final = (
 
 
 class Damage:
-    """Counts the blocks that could not be read; says so once a minute."""
+    """Counts what was found damaged, each block once in a process; says so, at most one line a minute."""
 
-    def __init__(self) -> None:
-        self.count = 0
+    def __init__(self, registry: Registry, kind: str) -> None:
+        self._blocks = registry.counter(
+            "obs_storage_damaged_blocks_total",
+            "Blocks that a worker found damaged, by what is in them: logs, samples.",
+            labels=("kind",),
+        ).labels(kind)
+        self._records = registry.counter(
+            "obs_storage_damaged_records_total",
+            "Entries and samples that are left out with them, as far as is known how many.",
+            labels=("kind",),
+        ).labels(kind)
+        # Each query meets them again.
+        self._known: dict[str, None] = {}
         self._said = -_MINUTE
+        self._unsaid = 0
 
-    def note(self, what: str, error: object) -> None:
-        self.count += 1
-        if time.monotonic() - self._said >= _MINUTE:
-            self._said = time.monotonic()
-            sys.stderr.write(f"obs: {what} is damaged and left out: {error}\n")
+    @property
+    def count(self) -> int:
+        """How many blocks."""
+        return int(self._blocks.values()[0])
+
+    def note(self, what: str, error: object, records: int = 0, *, then: str = "left out") -> None:
+        """Take note of a block, with which so many records are left out. Many threads may do so."""
+        if what in self._known:
+            return
+        if len(self._known) >= _MOST:
+            self._known = {}
+        self._known[what] = None
+        self._blocks.inc()
+        self._records.inc(records)
+        now = time.monotonic()
+        if now - self._said < _MINUTE:
+            self._unsaid += 1
+            return
+        more = f" (and {self._unsaid} others, which were not said)" if self._unsaid else ""
+        self._said, self._unsaid = now, 0
+        sys.stderr.write(f"obs: {what} is damaged and {then}: {error}{more}\n")
 
 
 def view(stored: Stored) -> BlockView | FlushView:
@@ -95,7 +125,7 @@ def answers_of(
         try:
             found += answers(stored, query, place, None if limit is None else limit - len(found))
         except StorageError as error:
-            damage.note(f"the block of cursor {stored.header.id}", error)
+            damage.note(f"the block of cursor {stored.header.id}", error, stored.header.entries)
         if len(found) == limit:
             break
     return found

@@ -39,7 +39,7 @@ class SQLiteMetrics:
         self._resource = resource
         self._ids: dict[SeriesKey, int] = {}
         self._ids_of = Known("", 0)
-        self.damage = Damage()
+        self.damage = Damage(resource.registry, "samples")
         self.unused = Unused()
 
     async def write(self, samples: Sequence[MetricSample], metadata: Sequence[MetricMetadata] = ()) -> None:

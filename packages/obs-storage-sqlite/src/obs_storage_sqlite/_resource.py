@@ -5,6 +5,8 @@ from typing import Any, Protocol, TypeVar
 
 import aiosqlite
 
+from obs_core import Registry
+
 from ._database import Database
 from ._writer import Plan
 from ._writers import Batches
@@ -18,6 +20,9 @@ class Resource(Protocol):
 
     @property
     def generation(self) -> str: ...
+
+    @property
+    def registry(self) -> Registry: ...
 
     batches: Batches
     # Numbered apart: between those of logs, which are noted later, each would be a range of its own.

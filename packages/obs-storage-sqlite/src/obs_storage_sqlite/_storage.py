@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 import aiosqlite
 
-from obs_core import Maintained, Storage, StorageClosedError, StorageError
+from obs_core import Counted, Maintained, Registry, Storage, StorageClosedError, StorageError
 
 from ._database import Database
 from ._files import allocated, checked_path, set_aside_files, size_on_disk
@@ -50,6 +50,7 @@ class SQLiteStorage:
         self._hanging: set[asyncio.Task[Any]] = set()
         self._until = 0.0
         self.batches, self.metric_batches = Batches(), Batches()
+        self._registry = Registry()
         self._logs = SQLiteLogs(self)
         self._metrics = SQLiteMetrics(self)
 
@@ -60,6 +61,11 @@ class SQLiteStorage:
     @property
     def metrics(self) -> SQLiteMetrics:
         return self._metrics
+
+    @property
+    def registry(self) -> Registry:
+        """What it counts in this process: blocks that were found damaged, and what is left out with them."""
+        return self._registry
 
     @property
     def path(self) -> Path | None:
@@ -202,3 +208,4 @@ def _seen(task: "asyncio.Task[Any]") -> None:
 if TYPE_CHECKING:
     _: type[Storage] = SQLiteStorage
     _maintained: type[Maintained] = SQLiteStorage
+    _counted: type[Counted] = SQLiteStorage
