@@ -5,6 +5,9 @@ import sys
 import pins
 from workspace import TOP, chosen, run, uv
 
+# What the scripts of all packages share.
+SHARED = TOP / "packages" / "obs-core" / "benchmarks"
+
 
 def main(arguments: list[str]) -> int:
     first = next((place for place, word in enumerate(arguments) if word.startswith("-")), len(arguments))
@@ -20,7 +23,7 @@ def main(arguments: list[str]) -> int:
                 *(uv(), "run", "-q", "--isolated", "--no-project", "--python", sys.executable),
                 *(part for path in wheels.values() for part in ("--with", str(path))),
                 *("--script", str(script), *options),
-                env={"UV_CONSTRAINT": str(constraints)},
+                env={"UV_CONSTRAINT": str(constraints), "PYTHONPATH": str(SHARED)},
             )
             for script in scripts
         ),

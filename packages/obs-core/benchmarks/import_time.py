@@ -2,32 +2,40 @@
 # requires-python = ">=3.11"
 # dependencies = []
 # ///
-"""What an import costs, over that of msgspec, which it needs."""
+"""What an import costs, over that of msgspec, which it needs: processor time, and time on the wall.
+
+A new process imports msgspec, then ours. The processor time is what the code costs; the wall has the reading of files
+and whatever else the machine does in it, so it is more.
+"""
 
 import subprocess
 import sys
 from statistics import median
-from time import perf_counter
 
-from shared.side_by_side import ROUNDS, US, rounds, seconds, title
+from shared.side_by_side import seconds, title
+
+COUNT = 21
+TIMED = """
+import msgspec
+from time import perf_counter, process_time
+wall, cpu = perf_counter(), process_time()
+import obs_core
+print(process_time() - cpu, perf_counter() - wall)
+"""
 
 
-def measure(code: str) -> float:
-    begun = perf_counter()
-    subprocess.run([sys.executable, "-c", code], check=True)
-    return perf_counter() - begun
+def measured() -> tuple[float, float]:
+    said = subprocess.run([sys.executable, "-c", TIMED], check=True, capture_output=True, text=True).stdout
+    cpu, wall = said.split()
+    return float(cpu), float(wall)
 
 
 def main() -> None:
-    title("Import, in a process of its own")
-    figures = rounds(
-        {"msgspec": lambda: measure("import msgspec"), US: lambda: measure("import msgspec, obs_core")},
-        ROUNDS * 3,
-    )
-    over = median(ours - theirs for ours, theirs in zip(figures[US], figures["msgspec"], strict=True))
-    print(
-        f"{'import obs_core':44} {'over import msgspec':36} {'+' + seconds(over):>10}  budget: at most 30 ms"
-    )
+    title("Import after msgspec, in a process of its own", count=COUNT)
+    measured()
+    cpu, wall = (median(figures) for figures in zip(*(measured() for _ in range(COUNT)), strict=True))
+    print(f"{'import obs_core':44} {'processor time':40} {seconds(cpu):>10}  budget: at most 30 ms")
+    print(f"{'':44} {'time on the wall':40} {seconds(wall):>10}  budget: at most 30 ms")
 
 
 if __name__ == "__main__":

@@ -11,15 +11,15 @@ import warnings
 from logging.handlers import QueueHandler
 from statistics import median
 
-from shared.side_by_side import ROUNDS, US, Measure, named, rounds, seconds, timed, title
+from shared.side_by_side import ROUNDS, US, Measure, named, over, rounds, rows, seconds, timed, title
 
 from obs_core import LogHandler
 
 NUMBER = 20_000
 CALLS = {
-    "info('order paid'), the budget's": "log.info('order paid')",
-    "with two arguments": "log.info('order %d of %s paid', 7, 'pro')",
-    "with extra": "log.info('order paid', extra=extra)",
+    "log.info(text), the budget's": "log.info('order paid')",
+    "log.info with two arguments": "log.info('order %d of %s paid', 7, 'pro')",
+    "log.info with extra": "log.info('order paid', extra=extra)",
 }
 
 
@@ -82,12 +82,10 @@ def main() -> None:
             },
             ROUNDS * 2 + 1,
         )
-        none = figures.pop("none")
-        budget = "budget: at most 1.0 us" if "budget" in what else ""
-        print(f"{what:44} {'NullHandler, the call itself':36} {seconds(median(none)):>10}")
-        for name, figure in figures.items():
-            over = median(one - zero for one, zero in zip(figure, none, strict=True))
-            print(f"{'':44} {name:36} {'+' + seconds(over):>10}  {budget if name == US else ''}", flush=True)
+        rows(what, over(figures, "none"), "budget: at most 1.0 us" if "budget" in what else "")
+        print(
+            f"{'':44} {'NullHandler, the call itself':40} {seconds(median(figures['none'])):>10}", flush=True
+        )
     end.set()
     thread.join()
 

@@ -84,13 +84,15 @@ def main() -> None:
     peer = named("prometheus-client")
     for kind, theirs in (("counter", Counter), ("histogram", Histogram)):
         what = f"bytes for a series of a {kind}"
-        print(f"{what:44} {US:36} {grown(lambda kind=kind: our_series(kind)) // SERIES:>10}")
-        print(f"{'':44} {peer:36} {grown(lambda theirs=theirs: their_series(theirs)) // SERIES:>10}")
+        our = grown(lambda kind=kind: our_series(kind)) // SERIES
+        their = grown(lambda theirs=theirs: their_series(theirs)) // SERIES
+        print(f"{what:44} {US:40} {our:>10}")
+        print(f"{'':44} {peer:40} {their:>10}  {their / our:.1f} times ours")
     size = grown(lambda: queued(20_000)) // 20_000
-    print(f"{'bytes for a queued entry of 40 characters':44} {US:36} {size:>10}")
+    print(f"{'bytes for a queued entry of 40 characters':44} {US:40} {size:>10}")
     for kind, what in (("labels", "1 M distinct label values"), ("entries", "1 M log entries at once")):
         done = subprocess.run([sys.executable, __file__, kind], capture_output=True, text=True, check=True)
-        print(f"{what:44} {US:36} {done.stdout.strip()}")
+        print(f"{what:44} {US:40} {done.stdout.strip()}")
 
 
 if __name__ == "__main__":

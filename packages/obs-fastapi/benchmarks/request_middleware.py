@@ -19,11 +19,9 @@ finds its own there, and only its instructions are paid for.
 import asyncio
 import gc
 import logging
-import platform
-import statistics
-import sys
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
+from statistics import median
 from time import perf_counter
 from typing import Any
 
@@ -33,6 +31,8 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from prometheus_client import CollectorRegistry
 from prometheus_fastapi_instrumentator import Instrumentator
+from shared.side_by_side import named, over, rows, title
+from shared.side_by_side import seconds as shown
 from starlette_exporter import PrometheusMiddleware
 
 from obs_asgi import ObsMiddleware
@@ -63,10 +63,6 @@ def application() -> FastAPI:
     return app
 
 
-def bare() -> FastAPI:
-    return application()
-
-
 def ours() -> FastAPI:
     app = application()
     runtime = EmbeddedRuntime(MemoryStorage(), signals=False)
@@ -90,15 +86,6 @@ def opentelemetry() -> FastAPI:
     app = application()
     FastAPIInstrumentor.instrument_app(app, meter_provider=MeterProvider([InMemoryMetricReader()]))
     return app
-
-
-VARIANTS: dict[str, tuple[str, Callable[[], FastAPI]]] = {
-    "bare": ("fastapi", bare),
-    "obs": ("obs-fastapi", ours),
-    "instrumentator": ("prometheus-fastapi-instrumentator", instrumentator),
-    "starlette_exporter": ("starlette_exporter", exporter),
-    "opentelemetry": ("opentelemetry-instrumentation-fastapi", opentelemetry),
-}
 
 
 async def receive() -> dict[str, object]:
@@ -143,45 +130,42 @@ async def seconds(app: Callable[[Any, Any, Any], Awaitable[None]]) -> float:
     return spent / REQUESTS
 
 
-async def added_at_once() -> float:
-    """The microseconds that ours adds around an application that answers at once."""
-    watched = ObsMiddleware(at_once, EmbeddedRuntime(MemoryStorage(), signals=False))
-    await seconds(watched)
-    differences = [await seconds(watched) - await seconds(at_once) for _ in range(ROUNDS)]
-    return statistics.median(differences) * 1e6
-
-
-async def main() -> int:
-    apps = {name: make() for name, (_, make) in VARIANTS.items()}
+async def measured(apps: dict[str, Any]) -> dict[str, list[float]]:
+    """The seconds that a request takes, round by round."""
     for app in apps.values():
         await seconds(app)
-    rounds: dict[str, list[float]] = {name: [] for name in apps}
+    figures: dict[str, list[float]] = {name: [] for name in apps}
     for number in range(ROUNDS):
         # Each begins in turn: who comes after a large one finds the caches cold.
-        order = list(apps)[number % len(apps) :] + list(apps)[: number % len(apps)]
-        for name in order:
-            rounds[name].append(await seconds(apps[name]) * 1e6)
-    print(
-        f"request middleware, Python {platform.python_version()}, {ROUNDS} interleaved rounds of {REQUESTS} requests"
+        for name in list(apps)[number % len(apps) :] + list(apps)[: number % len(apps)]:
+            figures[name].append(await seconds(apps[name]))
+    return figures
+
+
+def show(what: str, figures: dict[str, list[float]], budget: str, us: str) -> None:
+    rows(what, over(figures, "bare"), budget, us)
+    print(f"{'':44} {'a whole request without':40} {shown(median(figures['bare'])):>10}")
+
+
+async def main() -> None:
+    title(
+        f"Request middleware, fastapi {version('fastapi')}, over the bare application", "obs-fastapi", ROUNDS
     )
-    print(f"{'':22}{'version':>12}{'us a request':>14}{'added':>9}{'ratio to ours':>15}")
-    added = {
-        name: statistics.median(one - base for one, base in zip(times, rounds["bare"], strict=True))
-        for name, times in rounds.items()
+    us = named("obs-fastapi")
+    peers = {
+        us: ours,
+        named("prometheus-fastapi-instrumentator"): instrumentator,
+        named("starlette_exporter"): exporter,
+        named("opentelemetry-instrumentation-fastapi"): opentelemetry,
     }
-    for name, times in rounds.items():
-        ratio = f"{added[name] / added['obs']:.1f}" if name != "bare" else ""
-        line = f"{name:22}{version(VARIANTS[name][0]):>12}{statistics.median(times):14.1f}{added[name]:9.2f}{ratio:>15}"
-        print(line)
-    best = min(added[name] for name in VARIANTS if name not in ("bare", "obs"))
-    ratio = best / added["obs"]
-    print(
-        f"budget: at most 3 us, here {added['obs']:.2f}; at most a tenth of the best peer, here 1/{ratio:.1f}"
-    )
-    print(f"around an application that answers at once: {await added_at_once():.2f} us")
-    return 0
+    apps = {"bare": application(), **{name: make() for name, make in peers.items()}}
+    budget = "budget: at most 3 us, a tenth of the best peer"
+    show("a request in FastAPI", await measured(apps), budget, us)
+    watched = ObsMiddleware(at_once, EmbeddedRuntime(MemoryStorage(), signals=False))
+    figures = await measured({"bare": at_once, us: watched})
+    show("around what answers at once", figures, "budget: at most 3 us", us)
 
 
 if __name__ == "__main__":
     logging.disable(logging.WARNING)  # a peer warns of a route it does not know
-    sys.exit(asyncio.run(main()))
+    asyncio.run(main())

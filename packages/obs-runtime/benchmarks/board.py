@@ -2,27 +2,40 @@
 # requires-python = ">=3.11"
 # dependencies = ["prometheus-client>=0.23"]
 # ///
-"""What /metrics of a whole service costs: our board beside prometheus_client, alone and in its multiprocess mode."""
+"""What /metrics of a whole service costs: our board beside prometheus_client, alone and in its multiprocess mode.
 
+Both are asked through their ASGI applications, as a scraper asks; what is counted is the whole time of an answer.
+"""
+
+import asyncio
 import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
-from statistics import median
 from time import perf_counter
+from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, generate_latest
+from prometheus_client import CollectorRegistry, Counter, make_asgi_app
 from prometheus_client.multiprocess import MultiProcessCollector
+from shared.side_by_side import Measure, compare, named, title
 
+from obs_asgi import ObsApp
 from obs_core import MemoryStorage, Registry
 from obs_core.encoders import exposition
 from obs_runtime import EmbeddedRuntime
 
-ROUNDS = 7
-PEER = """
+US, PEER = "obs-runtime", named("prometheus-client")
+SCOPE = {
+    "type": "http",
+    "asgi": {"version": "3.0"},
+    "method": "GET",
+    "path": "/metrics",
+    "query_string": b"",
+    "headers": [(b"host", b"localhost"), (b"accept", b"text/plain; version=0.0.4")],
+}
+COUNTING = """
 import sys
 from prometheus_client import Counter
 for number in range(int(sys.argv[1]) // 2000):
@@ -32,7 +45,7 @@ for number in range(int(sys.argv[1]) // 2000):
 """
 
 
-def ours(series: int, folder: Path) -> EmbeddedRuntime:
+def worker(series: int, folder: Path) -> EmbeddedRuntime:
     """A worker with so many series, on a board."""
     registry = Registry()
     for number in range(series // 2000):
@@ -44,93 +57,113 @@ def ours(series: int, folder: Path) -> EmbeddedRuntime:
     )
 
 
-def milliseconds(function: Callable[[], object]) -> float:
-    begun = perf_counter()
-    function()
-    return (perf_counter() - begun) * 1000
-
-
-def compare(what: str, us: Callable[[], object], peer: Callable[[], object] | None = None) -> None:
-    """The medians of interleaved rounds."""
-    our_times, peer_times = [], []
-    for _ in range(ROUNDS):
-        our_times.append(min(milliseconds(us) for _ in range(5)))
-        if peer is not None:
-            peer_times.append(milliseconds(peer))
-    line = f"{what:58} obs {median(our_times):8.2f} ms"
-    if peer is not None:
-        ratio = median(peer_times) / median(our_times)
-        line += f"   prometheus_client {median(peer_times):8.1f} ms   {ratio:6.1f} times"
-    print(line)
-
-
-def scrape(runtime: EmbeddedRuntime) -> Callable[[], bytes]:
-    """A request for /metrics after something was counted, as it is in a service."""
-    counter = runtime.registry.counter("orders_0", "Orders.", labels=("user", "plan")).labels("user-0", "pro")
-
-    def answer() -> bytes:
-        counter.inc()
-        return exposition(runtime.collect())
-
-    return answer
-
-
-def multiprocess(folder: Path, workers: int, series: int) -> Callable[[], object]:
-    """prometheus_client's own way for several workers, with the files that so many wrote."""
-    folder.mkdir()
-    for _ in range(workers):
-        environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(folder)}
-        subprocess.run([sys.executable, "-c", PEER, str(series)], check=True, env=environment)
-
-    def answer() -> bytes:
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry, str(folder))
-        return generate_latest(registry)
-
-    return answer
-
-
 def service(folder: Path, workers: int, series: int) -> EmbeddedRuntime:
     """One of several workers, each of which has published so many series."""
-    runtimes = [ours(series, folder) for _ in range(workers)]
+    runtimes = [worker(series, folder) for _ in range(workers)]
     for runtime in runtimes:
         runtime.collect()
     kept.extend(runtimes)
     return runtimes[0]
 
 
+def timed(function: Callable[[], object], times: int = 1) -> Measure:
+    def measure() -> float:
+        begun = perf_counter()
+        for _ in range(times):
+            function()
+        return (perf_counter() - begun) / times
+
+    return measure
+
+
+def asked(app: Any, loop: asyncio.Runner, before: Callable[[], object] = lambda: None) -> Callable[[], None]:
+    """A scrape of an ASGI application."""
+
+    async def receive() -> dict[str, object]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(event: dict[str, Any]) -> None:
+        if event["type"] == "http.response.start":
+            assert event["status"] == 200
+
+    def scrape() -> None:
+        before()
+        loop.run(app(dict(SCOPE), receive, send))
+
+    return scrape
+
+
+def peer_alone() -> CollectorRegistry:
+    registry = CollectorRegistry()
+    for number in range(5):
+        counter = Counter(f"orders_{number}", "Orders.", ["user", "plan"], registry=registry)
+        for user in range(2000):
+            counter.labels(f"user-{user}", "pro").inc(user)
+    return registry
+
+
+def peer_multiprocess(folder: Path, workers: int, series: int) -> CollectorRegistry:
+    """prometheus_client's own way for several workers, with the files that so many wrote."""
+    folder.mkdir()
+    for _ in range(workers):
+        environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(folder)}
+        subprocess.run([sys.executable, "-c", COUNTING, str(series)], check=True, env=environment)
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, str(folder))
+    return registry
+
+
 kept: list[EmbeddedRuntime] = []
 
 
+def counting(runtime: EmbeddedRuntime) -> Callable[[], None]:
+    """Something is counted between two scrapes, as it is in a service."""
+    return (
+        runtime.registry.counter("orders_0", "Orders.", labels=("user", "plan")).labels("user-0", "pro").inc
+    )
+
+
+def scrapes(
+    what: str, runtime: EmbeddedRuntime, peer: CollectorRegistry, loop: asyncio.Runner, budget: str = ""
+) -> None:
+    ours = asked(ObsApp(runtime, access="open"), loop, counting(runtime))
+    theirs = asked(make_asgi_app(peer, disable_compression=True), loop)
+    compare(what, {US: timed(ours, 5), PEER: timed(theirs)}, budget, us=US)
+
+
 def main(top: Path) -> None:
-    print(f"\n/metrics, prometheus_client {version('prometheus-client')}, Python {sys.version.split()[0]}")
-    alone = CollectorRegistry()
-    for number in range(5):
-        peer = Counter(f"orders_{number}", "Orders.", ["user", "plan"], registry=alone)
-        for user in range(2000):
-            peer.labels(f"user-{user}", "pro").inc(user)
+    title("/metrics of a whole service, asked through ASGI", US)
     single = service(top / "single", 1, 10_000)
-    compare("1 worker, 10,000 series (budget: 20 times)", scrape(single), lambda: generate_latest(alone))
-    compare(
-        "4 workers of 10,000 series (budget: 20 times)",
-        scrape(service(top / "four", 4, 10_000)),
-        multiprocess(top / "peer-four", 4, 10_000),
-    )
-    compare(
-        "4 workers of 2,000 series",
-        scrape(service(top / "small", 4, 2000)),
-        multiprocess(top / "peer-small", 4, 2000),
-    )
-    counter = single.registry.counter("orders_0", "Orders.", labels=("user", "plan")).labels("user-0", "pro")
+    with asyncio.Runner() as loop:
+        budget = "budget: 20 times faster"
+        scrapes("1 worker, 10,000 series", single, peer_alone(), loop, budget)
+        four = service(top / "four", 4, 10_000)
+        scrapes(
+            "4 workers of 10,000 series",
+            four,
+            peer_multiprocess(top / "peer-four", 4, 10_000),
+            loop,
+            budget,
+        )
+        small = service(top / "small", 4, 2000)
+        scrapes("4 workers of 2,000 series", small, peer_multiprocess(top / "peer", 4, 2000), loop)
+    count = counting(single)
+
+    def collected() -> None:
+        count()
+        exposition(single.collect())
 
     def publish() -> None:
-        counter.inc()
+        count()
         single._metrics.publish()
 
-    compare("gathering and publishing 10,000 series, each second", publish)
+    compare("the same without ASGI, 1 worker", {US: timed(collected, 5)}, us=US)
+    compare("gathering and publishing 10,000 series", {US: timed(publish, 5)}, "each second", us=US)
 
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         main(Path(folder))
+        for one in kept:
+            one.stop()
         kept.clear()

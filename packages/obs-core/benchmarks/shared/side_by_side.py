@@ -2,7 +2,7 @@
 
 import gc
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from statistics import median
 from time import thread_time
@@ -31,15 +31,40 @@ def rounds(contestants: Mapping[str, Measure], count: int = ROUNDS) -> dict[str,
     return figures
 
 
-def compare(what: str, contestants: Mapping[str, Measure], budget: str = "", count: int = ROUNDS) -> None:
-    """Print a line for us and one for each peer; a ratio is the median of those of the rounds."""
-    figures = rounds(contestants, count)
-    ours = figures[US]
-    print(f"{what:44} {US:36} {seconds(median(ours)):>10}  {budget}")
+def compare(
+    what: str, contestants: Mapping[str, Measure], budget: str = "", count: int = ROUNDS, us: str = US
+) -> None:
+    """Print a line for us and one for each peer: medians of rounds, and the ratio of the medians."""
+    rows(what, rounds(contestants, count), budget, us)
+
+
+def rows(what: str, figures: Mapping[str, Sequence[float]], budget: str = "", us: str = US) -> None:
+    """The lines of figures that were measured in turns. `tools/picture.py` reads them."""
+    ours = median(figures[us])
+    print(f"{what:44} {us:40} {seconds(ours):>10}  {budget}")
     for name, theirs in figures.items():
-        if name != US:
-            ratio = median(their / our for their, our in zip(theirs, ours, strict=True))
-            print(f"{'':44} {name:36} {seconds(median(theirs)):>10}  {ratio:.1f} times ours", flush=True)
+        if name != us:
+            ratio = median(theirs) / ours
+            print(f"{'':44} {name:40} {seconds(median(theirs)):>10}  {ratio:.1f} times ours", flush=True)
+
+
+def over(figures: Mapping[str, Sequence[float]], bare: str) -> dict[str, list[float]]:
+    """What each costs over the bare one, round by round."""
+    return {
+        name: [one - zero for one, zero in zip(costs, figures[bare], strict=True)]
+        for name, costs in figures.items()
+        if name != bare
+    }
+
+
+def fewer(what: str, contestants: Mapping[str, Measure], bare: str, budget: str, count: int) -> None:
+    """Print how many a second each makes, and how many fewer than the bare one: the median of the rounds."""
+    figures = rounds(contestants, count)
+    print(f"{what:44} {bare:40} {median(figures[bare]):>8.0f}/s  {budget}")
+    for name, rates in figures.items():
+        if name != bare:
+            part = median(1 - one / zero for one, zero in zip(rates, figures[bare], strict=True))
+            print(f"{'':44} {name:40} {median(rates):>8.0f}/s  {part:.1%} fewer", flush=True)
 
 
 def named(package: str, addition: str = "") -> str:
@@ -55,8 +80,8 @@ def seconds(figure: float) -> str:
     return f"{figure * 1e9:.0f} ns"
 
 
-def title(text: str) -> None:
+def title(text: str, us: str = US, count: int = ROUNDS) -> None:
     """What is measured, and on what."""
     print(
-        f"\n# {text}\n# {US} {version(US)}, Python {platform.python_version()}, median of {ROUNDS} rounds in turns"
+        f"\n# {text}\n# {us} {version(us)}, Python {platform.python_version()}, median of {count} rounds in turns"
     )

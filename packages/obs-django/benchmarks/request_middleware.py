@@ -9,9 +9,6 @@ Each round gives all of them fresh requests in turn; the cost is the CPU time th
 
 import asyncio
 import logging
-import platform
-import statistics
-from importlib.metadata import version
 from time import process_time
 
 import django
@@ -19,6 +16,7 @@ from django.conf import settings
 from django.http import HttpResponse
 from django.test import AsyncRequestFactory, RequestFactory
 from django.urls import path, resolve
+from shared.side_by_side import named, over, rows, title
 
 from obs_core import MemoryStorage
 from obs_runtime import EmbeddedRuntime
@@ -40,6 +38,7 @@ from django_prometheus.middleware import (  # noqa: E402  # it reads the setting
 
 from obs_django.middleware import ObsMiddleware  # noqa: E402
 
+US = named("obs-django")
 REQUESTS, ROUNDS = 2_000, 21
 
 
@@ -65,8 +64,8 @@ def requests_and_responses(asynchronous):
 def stacks(view):
     return {
         "bare": view,
-        "obs": ObsMiddleware(view),
-        "django-prometheus": PrometheusBeforeMiddleware(PrometheusAfterMiddleware(view)),
+        US: ObsMiddleware(view),
+        named("django-prometheus"): PrometheusBeforeMiddleware(PrometheusAfterMiddleware(view)),
     }
 
 
@@ -86,24 +85,18 @@ async def time_asgi(stack, made):
     return process_time() - begun
 
 
-def measure(name, view, asynchronous):
-    """Microseconds a request over the bare view: the median of the rounds."""
-    costs = {}
+def measure(what, view, asynchronous):
+    """What each costs over the bare view."""
     built = stacks(view)
+    figures = {label: [] for label in built}
     with asyncio.Runner() as runner:
         for number in range(ROUNDS + 1):
-            taken = {}
             for label, stack in built.items():
                 made = requests_and_responses(asynchronous)
-                taken[label] = runner.run(time_asgi(stack, made)) if asynchronous else time_wsgi(stack, made)
-            if number:  # the first round warms up
-                for label in ("obs", "django-prometheus"):
-                    costs.setdefault(label, []).append((taken[label] - taken["bare"]) / REQUESTS * 1e6)
-    ours, peer = (statistics.median(costs[label]) for label in ("obs", "django-prometheus"))
-    print(
-        f"{name:6} obs {ours:5.2f} us   django-prometheus {peer:5.2f} us   ratio {peer / ours:4.1f}",
-        flush=True,
-    )
+                taken = runner.run(time_asgi(stack, made)) if asynchronous else time_wsgi(stack, made)
+                if number:  # the first round warms up
+                    figures[label].append(taken / REQUESTS)
+    rows(what, over(figures, "bare"), "budget: at most 3 us, a tenth of the best peer", US)
 
 
 def view(request):
@@ -116,14 +109,10 @@ async def view_async(request):
 
 def main():
     logging.disable(logging.CRITICAL)
-    print(
-        f"a request over the bare view, median of {ROUNDS} interleaved rounds of {REQUESTS}; Python"
-        f" {platform.python_version()}, Django {django.get_version()}, django-prometheus"
-        f" {version('django-prometheus')}, prometheus_client {version('prometheus-client')}"
-    )
+    title(f"Request middleware, django {django.get_version()}, over the bare view", "obs-django", ROUNDS)
     with RUNTIME:
-        measure("WSGI", view, asynchronous=False)
-        measure("ASGI", view_async, asynchronous=True)
+        measure("a request under WSGI", view, asynchronous=False)
+        measure("a request under ASGI", view_async, asynchronous=True)
 
 
 if __name__ == "__main__":
