@@ -40,7 +40,11 @@ def serving(command: Sequence[str], folder: Path, **environment: str) -> Iterato
         yield url
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(30)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
 
 
 def rate(url: str, seconds: float) -> float:
@@ -81,7 +85,7 @@ async def _ask(host: str, port: int, path: str, until: float) -> int:
                 writer.write(asked)
                 head = await reader.readuntil(b"\r\n\r\n")
                 length = re.search(rb"content-length:\s*(\d+)", head, re.IGNORECASE)
-                await reader.readexactly(int(length[1]))
+                await reader.readexactly(int(length[1]) if length else 0)
                 answers += head.startswith(b"HTTP/1.1 2")
         writer.close()
     return answers
