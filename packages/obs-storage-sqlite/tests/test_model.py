@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from obs_core import LEVELS, LogEntry, LogQuery, MetricQuery, MetricSample, matches_log, matches_metric
-from obs_storage_sqlite import SQLiteStorage, _metric_rows, _metrics, _paging, _sealing
+from obs_storage_sqlite import SQLiteStorage, _metric_paging, _metric_rows, _paging, _sealing
 
 pytestmark = pytest.mark.integration
 
@@ -98,8 +98,8 @@ class Storage(RuleBasedStateMachine):
             (_metric_rows, "_ROWS", 4),
             (_metric_rows, "_FEW", 4),
             (_metric_rows, "_MAX_ROWS", 6),
-            (_metrics, "_POINTS", 2),
-            (_metrics, "_WINDOWS", 2),
+            (_metric_paging, "_POINTS", 2),
+            (_metric_paging, "_WINDOWS", 2),
         ):
             self.patch.setattr(module, name, value)
         self.folder = tempfile.TemporaryDirectory()

@@ -4,10 +4,9 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 from zlib import crc32
 
-import aiosqlite
 import msgspec
 
 from obs_core import MetricMetadata, MetricQuery, MetricSample, MetricSeries, MetricsStoragePort
@@ -16,18 +15,16 @@ from obs_core.checks import check_metadata
 from ._database import Database
 from ._looking import DAMAGE, Damage
 from ._metric_deletion import Selection, delete, newest_kept, oldest_of
-from ._metric_paging import Opened, chunks, points, windows
+from ._metric_paging import MetricPage, MetricPager
 from ._metric_rows import store_instants
-from ._metric_series import Columns, Wanted, open_window, point_samples, window_samples
-from ._points import SeriesCache, SeriesKey, instants, labels_of
+from ._metric_series import Columns, point_samples, window_samples
+from ._points import SeriesKey, instants
 from ._resource import Resource
 from ._series import Known, Unused, known_by
 from ._writers import is_stored, note
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 _metadata: Final = msgspec.msgpack.Decoder(MetricMetadata).decode
-_POINTS: Final = 256
-_WINDOWS: Final = 32
 # Bytes of a sample in memory, more or less.
 _HELD: Final = 200
 
@@ -78,14 +75,10 @@ class SQLiteMetrics:
         self._ids, self._ids_of = learned, known
 
     async def read(self, query: MetricQuery) -> AsyncIterator[MetricSample]:
-        wanted, cache, left = await self._wanted(query), SeriesCache(), query.limit
-        page = MetricPage(0, [], [], not wanted)
-        while not page.finished:
-            place = page.place
-            page = await self._resource.read(
-                partial(self._page, query=query, place=place, wanted=wanted, cache=cache)
-            )
-            async for samples in self._samples(page, query, place, wanted, cache):
+        pager, left = MetricPager(query, self.damage), query.limit
+        while not pager.finished:
+            page: MetricPage = await self._resource.read(pager.page)
+            async for samples in self._samples(page, pager):
                 for sample in samples[:left]:
                     yield sample
                 left = None if left is None else left - len(samples)
@@ -93,15 +86,11 @@ class SQLiteMetrics:
                     return
 
     async def read_series(self, query: MetricQuery) -> AsyncIterator[MetricSeries]:
-        wanted, cache = await self._wanted(query), SeriesCache()
-        columns = Columns(wanted, query.limit, self.damage)
-        page = MetricPage(0, [], [], not wanted)
-        while not page.finished:
-            place = page.place
-            page = await self._resource.read(
-                partial(self._page, query=query, place=place, wanted=wanted, cache=cache)
-            )
-            await asyncio.to_thread(self._collect, columns, page, query, place, cache)
+        pager = MetricPager(query, self.damage)
+        columns = Columns(pager)
+        while not pager.finished:
+            page: MetricPage = await self._resource.read(pager.page)
+            await asyncio.to_thread(columns.add, page)
         for series in columns.series():
             yield series
 
@@ -143,64 +132,15 @@ class SQLiteMetrics:
             await self._resource.run(Database.give_back)
         return deleted
 
-    async def _wanted(self, query: MetricQuery) -> Wanted:
-        rows = await self._resource.fetch(
-            "SELECT id, name, labels FROM series WHERE ? IN ('', name)", (query.name,)
-        )
-        decoded = {id_: (name, labels_of(labels)) for id_, name, labels in rows}
-        return {id_: one for id_, one in decoded.items() if query.labels.items() <= one[1].items()}
-
-    async def _page(
-        self,
-        connection: aiosqlite.Connection,
-        query: MetricQuery,
-        place: int,
-        wanted: Wanted,
-        cache: SeriesCache,
-    ) -> "MetricPage":
-        """Some windows with the chunks that are needed, and behind the last of them some instants."""
-        rows = await windows(connection, query, place, _WINDOWS)
-        opened = [window for row in rows if (window := open_window(row, cache, self.damage))]
-        found = await chunks(connection, [id_ for one in opened for id_ in one.wanted(wanted)])
-        for one in opened:
-            one.give(found)
-        place = rows[-1][1] if rows else place
-        if len(rows) == _WINDOWS:
-            return MetricPage(place, opened, [], finished=False)
-        instants_ = await points(connection, query, place, _POINTS)
-        place = instants_[-1][0] if instants_ else place
-        return MetricPage(place, opened, instants_, finished=len(instants_) < _POINTS)
-
-    async def _samples(
-        self, page: "MetricPage", query: MetricQuery, place: int, wanted: Wanted, cache: SeriesCache
-    ) -> AsyncIterator[list[MetricSample]]:
+    async def _samples(self, page: MetricPage, pager: MetricPager) -> AsyncIterator[list[MetricSample]]:
         for window in page.windows:
             try:
-                pieces = window_samples(window, window.rows(query, place), wanted)
+                pieces = window_samples(window, window.rows(pager.query, page.start), pager.wanted)
                 while (samples := await asyncio.to_thread(next, pieces, None)) is not None:
                     yield samples
             except DAMAGE as error:
                 self.damage.note(f"the window {window.id}", error)
-        yield await asyncio.to_thread(point_samples, page.points, wanted, cache, self.damage)
-
-    def _collect(
-        self, columns: Columns, page: "MetricPage", query: MetricQuery, place: int, cache: SeriesCache
-    ) -> None:
-        for window in page.windows:
-            try:
-                columns.add_window(window, window.rows(query, place))
-            except DAMAGE as error:
-                self.damage.note(f"the window {window.id}", error)
-        columns.add_points(page.points, cache)
-
-
-class MetricPage(NamedTuple):
-    """Windows and instants, the last row that is dealt with then, and whether it is the last page."""
-
-    place: int
-    windows: list[Opened]
-    points: list[Any]
-    finished: bool
+        yield await asyncio.to_thread(point_samples, page.points, pager)
 
 
 def _family(metadata: MetricMetadata) -> tuple[str, bytes]:

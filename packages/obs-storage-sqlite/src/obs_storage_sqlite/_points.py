@@ -1,7 +1,7 @@
 """Samples as they are written: a row for each instant, with the series and their values. Pure."""
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Final, NamedTuple
 from zlib import crc32
@@ -47,7 +47,7 @@ def _instants(samples: Sequence[MetricSample]) -> list[Instant]:
     rows: list[Instant] = []
     seen: set[SeriesKey] = set()
     for sample in samples:
-        key = sample.name, _encode(dict(sorted(sample.labels.items())))
+        key = sample.name, encode_labels(sample.labels)
         if not rows or rows[-1].timestamp != sample.timestamp or key in seen:
             rows.append(Instant(sample.timestamp, [], array("d")))
             seen = set()
@@ -57,8 +57,13 @@ def _instants(samples: Sequence[MetricSample]) -> list[Instant]:
     return rows
 
 
-def labels_of(packed: bytes) -> dict[str, str]:
+def encode_labels(labels: Mapping[str, str]) -> bytes:
     """The labels of a key."""
+    return _encode(dict(sorted(labels.items())))
+
+
+def labels_of(packed: bytes) -> dict[str, str]:
+    """The labels of `encode_labels`."""
     return _decode(packed)
 
 

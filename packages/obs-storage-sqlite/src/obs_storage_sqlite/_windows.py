@@ -1,39 +1,22 @@
 """A sealed window of samples: the rows of some hours, turned into a column for each series. Pure.
 
 The directory holds the ids of the rows, their times and which series each has. Series lie, in the order of their
-ids, in chunks of `CHUNK`: whoever wants one series decompresses one chunk. Whole numbers are stored as differences;
-other values as differences of their bits, so that every double comes back as it was.
+ids, in chunks of `CHUNK`: whoever wants one series decompresses one chunk.
 """
 
 from array import array
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import cached_property
-from itertools import accumulate
-from math import copysign
-from operator import sub
 from typing import Final, NamedTuple
 
 import msgspec
 
-from ._columns import (
-    array_of,
-    bytes_of,
-    check_count,
-    pack_doubles,
-    pack_numbers,
-    unpack_doubles,
-    unpack_numbers,
-    unzigzag,
-    zigzag,
-)
+from ._chunks import LEVEL, ChunkView, encode_chunk
+from ._columns import check_count, pack_doubles, pack_numbers, unpack_doubles, unpack_numbers
 from ._points import SeriesCache
 from ._zstd import compress, decompress
 
 CHUNK: Final = 32
-LEVEL: Final = 6
-# How a column is stored: all values equal; whole numbers that rise, or do not; differences of bits; as it is.
-_SAME, _RISING, _WHOLE, _BITS, _RAW = range(5)
-_EXACT: Final = float(1 << 53)
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder().decode
 
@@ -64,7 +47,8 @@ def encode_window(rows: Sequence[Row]) -> tuple[bytes, list[bytes]]:
     columns = _columns(rows)
     ids = sorted(columns)
     chunks = [
-        _chunk([columns[id_] for id_ in ids[start : start + CHUNK]]) for start in range(0, len(ids), CHUNK)
+        encode_chunk([columns[id_] for id_ in ids[start : start + CHUNK]])
+        for start in range(0, len(ids), CHUNK)
     ]
     return compress(directory, LEVEL), chunks
 
@@ -75,21 +59,31 @@ class WindowView:
     def __init__(
         self, first: int, directory: bytes, chunk: Callable[[int], bytes], cache: SeriesCache
     ) -> None:
-        count, ids, times, lists, kinds = _decode(decompress(directory))
-        self.count: int = count
-        self._first, self._packed_ids = first, ids
-        self.times = unpack_doubles(times, count)
-        self._lists: list[bytes] = lists
-        self._kinds = unpack_numbers(kinds, count)
+        self.count: int
+        self._lists: list[bytes]
+        self.count, self._packed_ids, self._packed_times, self._lists, self._packed_kinds = _decode(
+            decompress(directory)
+        )
+        check_count(self.count)
+        self._first = first
         self._cache = cache
         self._chunk = chunk
-        self._chunks: dict[int, _ChunkView] = {}
-        self._order = cache.order(lists)
+        self._chunks: dict[int, ChunkView] = {}
+        self._order = cache.order(self._lists)
 
     @cached_property
     def ids(self) -> list[int]:
         """The id of each row."""
         return [self._first + offset for offset in unpack_numbers(self._packed_ids, self.count)]
+
+    @cached_property
+    def times(self) -> "array[float]":
+        """The time of each row."""
+        return unpack_doubles(self._packed_times, self.count)
+
+    @cached_property
+    def _kinds(self) -> "array[int]":
+        return unpack_numbers(self._packed_kinds, self.count)
 
     def chunks_of(self, series: Iterable[int]) -> list[int]:
         """The chunks that hold these series, as far as the window has them."""
@@ -114,6 +108,8 @@ class WindowView:
 
     def rows_of(self, series: int) -> Sequence[int]:
         """The rows in which a series was sampled."""
+        if len(self._lists) == 1 and series in self._order:
+            return range(self.count)
         has = [series in self._cache.places(packed) for packed in self._lists]
         if all(has):
             return range(self.count)
@@ -127,44 +123,8 @@ class WindowView:
         number = place // CHUNK
         chunk = self._chunks.get(number)
         if chunk is None:
-            chunk = self._chunks[number] = _ChunkView(self._chunk(number))
+            chunk = self._chunks[number] = ChunkView(self._chunk(number))
         return chunk.column(place % CHUNK, end)
-
-
-class _ChunkView:
-    def __init__(self, data: bytes) -> None:
-        counts, kinds, firsts, steps, bits, raw = _decode(decompress(data))
-        self._kinds: bytes = kinds
-        self._counts = unpack_numbers(counts, len(kinds))
-        check_count(sum(self._counts))
-        self._firsts: bytes = firsts
-        self._raw: bytes = raw
-        # Where the numbers of each column begin, among those of the columns stored alike.
-        self._starts: list[int] = []
-        taken = {_SAME: 0, _WHOLE: 0, _BITS: 0, _RAW: 0}
-        for kind, count in zip(kinds, self._counts, strict=True):
-            group = _WHOLE if kind == _RISING else kind
-            self._starts.append(taken[group])
-            taken[group] += count if kind == _RAW else count - 1
-        self._steps = unpack_numbers(steps, taken[_WHOLE])
-        self._bits = unpack_numbers(bits, taken[_BITS])
-
-    def column(self, place: int, end: int | None) -> "array[float]":
-        kind, start = self._kinds[place], self._starts[place]
-        count = self._counts[place] if end is None else min(end, self._counts[place])
-        if kind == _RAW:
-            return array_of("d", self._raw[8 * start : 8 * (start + count)])
-        first = self._firsts[8 * place : 8 * place + 8]
-        if kind == _SAME:
-            return array_of("d", first * count)
-        if kind == _BITS:
-            steps: Sequence[int] = unzigzag(self._bits[start : start + count - 1])
-            bits = array("q", accumulate(steps, initial=array_of("q", first)[0]))
-            return array_of("d", bytes_of(bits))
-        steps = self._steps[start : start + count - 1]
-        if kind == _WHOLE:
-            steps = unzigzag(steps)
-        return array("d", accumulate(steps, initial=int(array_of("d", first)[0])))
 
 
 def _columns(rows: Sequence[Row]) -> "dict[int, array[float]]":
@@ -177,51 +137,3 @@ def _columns(rows: Sequence[Row]) -> "dict[int, array[float]]":
                 column = columns[id_] = array("d")
             column.append(value)
     return columns
-
-
-def _chunk(columns: "Sequence[array[float]]") -> bytes:
-    kinds = bytearray()
-    firsts = array("d")
-    steps: list[int] = []
-    bits: list[int] = []
-    raw = array("d")
-    for column in columns:
-        kind, numbers = _differences(column)
-        kinds.append(kind)
-        firsts.append(column[0])
-        if kind in (_RISING, _WHOLE):
-            steps += numbers
-        elif kind == _BITS:
-            bits += numbers
-        elif kind == _RAW:
-            raw += column
-    packed = (
-        pack_numbers([len(column) for column in columns]),
-        bytes(kinds),
-        bytes_of(firsts),
-        pack_numbers(steps),
-        pack_numbers(bits),
-        bytes_of(raw),
-    )
-    return compress(_encode(packed), LEVEL)
-
-
-def _differences(column: "array[float]") -> tuple[int, list[int]]:
-    bits = array_of("q", bytes_of(column))
-    if bits.count(bits[0]) == len(bits):
-        return _SAME, []
-    if _are_whole(column):
-        whole = list(map(int, column))
-        steps = list(map(sub, whole[1:], whole))
-        return (_RISING, steps) if min(steps) >= 0 else (_WHOLE, zigzag(steps))
-    steps = list(map(sub, bits[1:], bits))
-    if max(map(abs, steps)) >= 1 << 63:
-        return _RAW, []
-    return _BITS, zigzag(steps)
-
-
-def _are_whole(column: "array[float]") -> bool:
-    """Whether a difference of integers gives the very same doubles again: not for -0.0."""
-    if not all(map(float.is_integer, column)) or not -_EXACT < min(column) <= max(column) < _EXACT:
-        return False
-    return not any(copysign(1.0, value) < 0 for value in column if value == 0.0)
