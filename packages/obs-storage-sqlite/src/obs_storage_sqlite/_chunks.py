@@ -10,7 +10,7 @@ from itertools import accumulate
 from math import copysign
 from operator import sub
 from struct import pack
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -118,14 +118,11 @@ class ChunkView:
 
 def _summed(first: float, packed: bytes, count: int, kind: int) -> "array[float]":
     """The whole numbers that begin with `first` and have these `count` steps."""
-    if kind == _WHOLE:
-        sums = accumulate(unzigzag(unpack_numbers(packed, count)), initial=int(first))
-    else:
-        steps = small_numbers(packed, count)
-        # With small steps doubles are exact all the way, and faster.
-        sums = accumulate(steps, initial=first if isinstance(steps, bytes) else int(first))
+    steps = unzigzag(unpack_numbers(packed, count)) if kind == _WHOLE else small_numbers(packed, count)
+    # With steps below 256 doubles are exact all the way, and faster.
+    begin: Any = first if isinstance(steps, bytes) else int(first)
     # An array takes twice as long over what it is given one by one.
-    return array("d", pack(f"{count + 1}d", *sums))
+    return array("d", pack(f"{count + 1}d", *accumulate(steps, initial=begin)))
 
 
 def _differences(column: "array[float]") -> tuple[int, list[int]]:
