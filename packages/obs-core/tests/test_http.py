@@ -459,7 +459,7 @@ def test_what_clients_make_up_does_not_fill_the_memory():
     for number in range(100):
         metrics.started(f"M{number}", "http")
         metrics.finished(f"M{number}", "", 405, "http", 0.01)
-    assert metrics._kinds == {}
+    assert metrics.kinds == {}
 
 
 def test_a_forked_child_does_not_repeat_the_identifiers_of_its_parent():

@@ -62,6 +62,7 @@ class ObsMiddleware:
         self._server_logs = server_logs
         self._lag = LoopLag(runtime.registry)
         self._metrics = RequestMetrics(runtime.registry, sizes=sizes)
+        self._kinds = self._metrics.kinds
         self._exchange = MeasuredExchange if sizes else Exchange
         self._requested_in: object = None
         self._sends_raise = False
@@ -78,7 +79,7 @@ class ObsMiddleware:
             path = path.removeprefix(root_path)
         kind = None
         if path not in self._special:
-            kind = self._metrics.kind(scope["method"], scope.get("scheme", "http"))
+            kind = self._kinds[scope["method"], scope.get("scheme", "http")]
             kind.active.inc()
         elif path in self._ours and self._endpoints is not None:
             await self._endpoints(scope, receive, send)

@@ -9,7 +9,7 @@ from ._attributes import valid_text
 from ._errors import DeclarationError
 from ._exact import Tally
 from ._records import Exemplar, MetricFamily, MetricMetadata
-from .encoders._series import bound_text, parse_series_key, series_key
+from ._series_keys import bound_text, parse_series_key, series_key
 
 MAX_SERIES: Final = 2000
 MAX_LABEL_VALUE: Final = 512

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from ._families import MAX_LABEL_VALUE, MAX_SERIES, Family
 from ._records import MetricFamily, MetricMetadata
-from .encoders._series import series_key
+from ._series_keys import series_key
 
 _ODDITIES: Final[Sequence[tuple[str, str, Callable[[Family[Any]], int]]]] = (
     (

@@ -25,7 +25,7 @@ class Watch:
         self.idle = True
         self.report = service.runtime.report
         self.metrics = RequestMetrics(service.runtime.registry, sizes=service.sizes)
-        self.kind = self.metrics.kind
+        self.kinds = self.metrics.kinds
         self.exclude = service.exclude
         self.sizes = service.sizes
         self.proxied = bool(settings.SECURE_PROXY_SSL_HEADER)
@@ -65,7 +65,7 @@ class Exchange:
             # Django's own property asks the settings each time; what the server says is all of it where no proxy is
             # trusted.
             scheme = None if watch.proxied else header("wsgi.url_scheme") or _scheme_of_asgi(request)
-            kind = watch.kind(request.method, scheme or request.scheme)
+            kind = watch.kinds[request.method, scheme or request.scheme]
             kind.active.inc()
         self._kind = kind
         self._sizes = Sizes(watch.metrics, request) if watch.sizes else None

@@ -1,9 +1,9 @@
 """Encoders: from records to the bytes of NDJSON, of the Prometheus text format 0.0.4 and of OpenMetrics 1.0."""
 
+from .._series_keys import parse_series_key, series_key
 from ._ndjson import encode_ndjson, ndjson_lines, rfc3339
 from ._openmetrics import CONTENT_TYPE_OPENMETRICS
 from ._prometheus import CONTENT_TYPE_TEXT, encode_prometheus, exposition
-from ._series import parse_series_key, series_key
 
 __all__ = [
     "CONTENT_TYPE_OPENMETRICS",

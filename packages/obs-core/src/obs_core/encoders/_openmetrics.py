@@ -9,7 +9,7 @@ from math import isfinite
 from typing import Final
 
 from .._records import Exemplar, MetricFamily, MetricMetadata
-from ._series import safe_name, series_key
+from .._series_keys import safe_name, series_key
 from ._values import number_text, sample_lines
 
 CONTENT_TYPE_OPENMETRICS: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"

@@ -5,8 +5,8 @@ from math import inf
 from typing import Final
 
 from .._records import MetricFamily, MetricMetadata, MetricSample
+from .._series_keys import safe_labels, safe_name, series_key
 from ._openmetrics import openmetrics_text
-from ._series import safe_labels, safe_name, series_key
 from ._streams import each
 from ._values import sample_lines
 

@@ -53,19 +53,15 @@ class RequestMetrics:
             for kind in ("request", "response")
             if sizes
         ]
-        self._kinds: dict[tuple[str, str], Kind] = {}
-
-    def kind(self, method: str, scheme: str) -> "Kind":
-        """What counts the requests of this method and scheme, for those who look it up once for a request."""
-        return self._kinds.get((method, scheme)) or self._kind(method, scheme)
+        self.kinds: Final = Kinds(self._active, self._durations)
 
     def started(self, method: str, scheme: str) -> None:
         """A request came."""
-        self.kind(method, scheme).active.inc()
+        self.kinds[method, scheme].active.inc()
 
     def abandoned(self, method: str, scheme: str) -> None:
         """It ended and is not to be timed."""
-        self.kind(method, scheme).active.dec()
+        self.kinds[method, scheme].active.dec()
 
     def finished(
         self, method: str, route: str, status: int, scheme: str, seconds: float, error_type: str = ""
@@ -74,7 +70,7 @@ class RequestMetrics:
 
         `error_type` is the qualified name of the exception; without one a status from 500 on names itself.
         """
-        self.kind(method, scheme).finished(route, status, seconds, error_type)
+        self.kinds[method, scheme].finished(route, status, seconds, error_type)
 
     def sized(
         self,
@@ -87,16 +83,24 @@ class RequestMetrics:
         error_type: str = "",
     ) -> None:
         """The bodies of a request that has finished: the bytes that were received and sent."""
-        labels = self.kind(method, scheme).labels(route, status, error_type)
+        labels = self.kinds[method, scheme].labels(route, status, error_type)
         for family, size in zip(self._bodies, (request_bytes, response_bytes), strict=False):
             family.labels(*labels).observe(size)
 
-    def _kind(self, method: str, scheme: str) -> "Kind":
+
+class Kinds(dict[tuple[str, str], "Kind"]):
+    """What counts the requests of a method and scheme, whatever they are: a request looks it up once."""
+
+    def __init__(self, active: Family[Gauge], durations: Family[Histogram]) -> None:
+        self._active = active
+        self._durations = durations
+
+    def __missing__(self, key: tuple[str, str]) -> "Kind":
+        method, scheme = key
         known = _METHODS.get(method, _OTHER), _SCHEMES.get(scheme, _OTHER)
         kind = Kind(*known, self._active.labels(*known), self._durations)
-        if known == (method, scheme):  # what a client makes up must not fill the memory
-            kind = self._kinds.setdefault(known, kind)
-        return kind
+        # What a client makes up must not fill the memory.
+        return self.setdefault(key, kind) if known == key else kind
 
 
 class Kind:
