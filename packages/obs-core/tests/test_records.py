@@ -116,6 +116,8 @@ def test_importing_it_brings_neither_asyncio_nor_a_framework():
 
 
 def test_importing_it_leaves_the_encoders_to_those_who_encode():
-    code = "import sys, obs_core; print([name for name in sys.modules if name.startswith('obs_core.encoders')])"
+    code = (
+        "import sys, obs_core; print([name for name in sys.modules if name.startswith('obs_core.encoders')])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

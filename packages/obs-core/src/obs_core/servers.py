@@ -65,15 +65,22 @@ def _is_ours(one: logging.Handler, handler: logging.Handler) -> bool:
 
 
 def _without_query(record: logging.LogRecord) -> logging.LogRecord:
+    """The record itself where it has none: most have none, and a copy costs more than all the rest."""
     arguments: Any = record.args
     if isinstance(arguments, tuple) and len(arguments) > _UVICORN_PATH:
-        path = str(arguments[_UVICORN_PATH]).partition("?")[0]
-        arguments = (*arguments[:_UVICORN_PATH], path, *arguments[_UVICORN_PATH + 1 :])
+        path, mark, _ = str(arguments[_UVICORN_PATH]).partition("?")
+        if mark:
+            return _with(record, (*arguments[:_UVICORN_PATH], path, *arguments[_UVICORN_PATH + 1 :]))
     elif isinstance(arguments, dict) and "r" in arguments:
-        arguments = copy.copy(arguments)
-        arguments["r"], arguments["q"] = _request_line(str(arguments["r"])), ""
-    else:
-        return record
+        line = str(arguments["r"])
+        if "?" in line or arguments.get("q"):
+            arguments = copy.copy(arguments)
+            arguments["r"], arguments["q"] = _request_line(line), ""
+            return _with(record, arguments)
+    return record
+
+
+def _with(record: logging.LogRecord, arguments: Any) -> logging.LogRecord:
     record = copy.copy(record)
     record.args = arguments
     return record
