@@ -256,6 +256,39 @@ async def test_the_endpoints_answer_before_the_application_and_paths_are_left_ou
 
 
 @pytest.mark.asyncio
+async def test_all_that_is_below_a_prefix_is_ours_and_without_a_prefix_nothing_more(runtime, capfd):
+    for prefix, ours, theirs in (
+        ("/in", ("/in/", "/in/metrics", "/in/nothing", "/in/logs/x"), ("/in", "/inner", "/hello")),
+        ("/", ("/metrics", "/logs/"), ("/", "/logs/x", "/hello")),
+    ):
+        app = application(runtime, endpoints=ObsApp(runtime, token="sesame"), prefix=prefix)
+        async with client_of(app) as client:
+            answers = [await client.get(path) for path in ours]
+            assert {(answer.status_code, answer.content) for answer in answers} == {(401, answers[0].content)}
+            assert {(await client.get(path)).status_code for path in theirs} <= {200, 404}
+            missing = await client.get(ours[-2], headers={"authorization": "Bearer sesame"})
+            assert missing.status_code == (404 if prefix == "/in" else 200)
+    assert "cannot be reached" not in capfd.readouterr().err
+
+
+@pytest.mark.asyncio
+async def test_routes_that_ours_hide_are_named_once(runtime, capfd):
+    inner = Starlette(routes=[Route("/page", hello)])
+    routes = [Route("/logs", hello), Mount("/in", inner), Mount("/in/raw", hello), Route("/{page}", hello)]
+    for prefix, hidden in (("", "/logs"), ("/in", "/in/page, /in/raw"), ("/other", "")):
+        app = ObsMiddleware(
+            Starlette(routes=routes), runtime, endpoints=ObsApp(runtime, access="open"), prefix=prefix
+        )
+        async with client_of(app) as client:
+            await client.get("/x")
+            await client.get("/x")
+        lines = [line for line in capfd.readouterr().err.splitlines() if "cannot be reached" in line]
+        assert [line.partition(" of the application")[0] for line in lines] == [f"obs: {hidden}"] * bool(
+            hidden
+        )
+
+
+@pytest.mark.asyncio
 async def test_a_token_that_cannot_be_had_lets_the_service_start_and_nobody_in(tmp_path, capfd):
     (tmp_path / "obs.db-token").mkdir()
     storage = SQLiteStorage(tmp_path / "obs.db")

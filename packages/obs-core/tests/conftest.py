@@ -22,6 +22,8 @@ class Owner:
     def on_stopping(self, callback):
         return lambda: None
 
+    def announce(self, line: str) -> None: ...
+
     def report(self, step: str, error: BaseException) -> None:
         self.reports.append(f"{step}: {error}")
 

@@ -71,6 +71,7 @@ BAD = [
     ("a=1&" * 60, "query"),
     ("=x", "query"),
     ("since=2026-13-01", "since"),
+    ("since=1h&until=2h", "since"),
 ]
 
 
@@ -238,6 +239,9 @@ async def test_a_storage_without_a_folder_says_what_to_set(owner, monkeypatch):
         Endpoints(owner)
     with pytest.raises(ConfigurationError, match="'closed'"):
         Endpoints(owner, access="closed")
+    for access in (lambda: True, lambda request, user: True):
+        with pytest.raises(ConfigurationError, match=r"obs_core\.http\.Request.*True or False.*Depends"):
+            Endpoints(owner, access=access)
     with pytest.raises(ConfigurationError, match="a token is text"):
         Endpoints(owner, token="")
     with pytest.raises(ConfigurationError, match="no token in it"):

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 from counted import counts, series
+from django.http import HttpResponse
 from django.test import AsyncClient, Client, override_settings
 from django.urls import include, path, reverse
 
@@ -37,6 +38,35 @@ urlpatterns = [
     path("mine/logs", asking_nobody(views.logs)),
     path("", include("obs_django.urls")),
 ]
+
+
+class Urls:
+    """What a project may have as its ROOT_URLCONF: our URLs at a prefix, before what catches all."""
+
+    def __init__(self, prefix):
+        self.urlpatterns = [
+            path(prefix, include("obs_django.urls")),
+            path("<path:rest>", lambda _, rest, **__: HttpResponse(rest)),
+        ]
+
+
+@pytest.mark.asyncio
+async def test_all_that_is_below_a_prefix_is_ours_and_without_a_prefix_nothing_more(runtime, get):
+    first = await get("/obs/metrics")
+    for known in ("/obs/", "/obs/nothing", "/obs/logs/x", "/obs/a%0Ab"):
+        assert (found := await get(known)).status_code == 401, known
+        assert (found.body, found.headers["www-authenticate"]) == (
+            first.body,
+            first.headers["www-authenticate"],
+        )
+        assert (await get(known, headers=BEARER)).status_code == 404
+    assert counts(runtime) == {}
+    with override_settings(ROOT_URLCONF=Urls("<slug:tenant>/obs/")):
+        assert (await get("/a/obs/nothing")).status_code == 401
+        assert (await get("/a/obs")).body == b"a/obs"
+    with override_settings(ROOT_URLCONF=Urls("")):
+        assert (await get("/nothing")).body == b"nothing"
+        assert (await get("/metrics")).status_code == 401
 
 
 def fill(runtime, number=20):

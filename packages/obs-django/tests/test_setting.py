@@ -24,7 +24,7 @@ def fresh():
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        (None, "OBS must be a dictionary, not None"),
+        (None, 'OBS is missing: it names the RUNTIME, as "shop.obs.runtime" does'),
         ("shop.obs.runtime", "OBS must be a dictionary"),
         ({}, "no registry"),
         ({**GOOD, "RUNTIME": ""}, 'OBS["RUNTIME"] must name a runtime'),
@@ -40,6 +40,7 @@ def fresh():
         ({**GOOD, "ACCESS": "lopback"}, 'OBS["ACCESS"] must be "token", "loopback", "open"'),
         ({**GOOD, "METRICS_ACCESS": None}, 'OBS["METRICS_ACCESS"] must be'),
         ({**GOOD, "ACCESS": "shop.obs.nobody"}, "OBS[\"ACCESS\"] is 'shop.obs.nobody'"),
+        ({**GOOD, "ACCESS": lambda: True}, 'OBS["ACCESS"] is called with the request'),
         ({**GOOD, "EXCLUDE": "/healthz"}, 'OBS["EXCLUDE"] must be a list of paths'),
         ({**GOOD, "EXCLUDE": ["healthz"]}, 'OBS["EXCLUDE"] must be a list of paths'),
         ({**GOOD, "SIZES": "yes"}, 'OBS["SIZES"] must be True or False'),
@@ -54,6 +55,7 @@ def test_a_bad_setting_is_an_error_of_the_system_checks_and_at_start(value, said
         (error,) = check_setting()
         assert (error.id, error.is_serious()) == ("obs_django.E001", True)
         assert said in error.msg
+        assert (error.hint is not None) == ("RUNTIME" in error.msg)
         with pytest.raises(ImproperlyConfigured) as caught:
             WSGIHandler()
         assert said in str(caught.value)
@@ -65,7 +67,7 @@ def test_without_the_setting_the_error_says_what_to_set():
 
         del settings.OBS
         (error,) = check_setting()
-    assert "OBS must be a dictionary" in error.msg
+    assert "OBS is missing" in error.msg
     assert error.hint == 'As in OBS = {"RUNTIME": "shop.obs.runtime"}.'
 
 

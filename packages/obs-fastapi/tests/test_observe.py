@@ -281,6 +281,31 @@ async def test_the_router_is_placed_by_the_application(runtime):
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("guarded", ["/metrics", "/logs"])
+async def test_all_below_a_prefix_of_the_router_is_ours_and_needs_its_check(runtime, guarded):
+    async def check(request: Request) -> None:
+        if "x-user" not in request.headers:
+            raise HTTPException(status_code=403)
+
+    app, observed = FastAPI(), FastAPI()
+    own = {"access" if guarded == "/logs" else "metrics_access": Depends(check)}
+    other = {"metrics_access" if guarded == "/logs" else "access": "open"}
+    app.include_router(create_router(runtime, prefix="/in", **own, **other))
+    observe(observed, runtime, prefix="/in", **own, **other)
+    for one in (app, observed):
+        one.add_api_route("/{path:path}", lambda path: path)
+        async with client_of(one) as client:
+            assert (await client.get("/in/nothing")).status_code == (403 if guarded == "/logs" else 404)
+            known = {"x-user": "ada"}
+            assert (await client.get("/in/nothing", headers=known)).status_code == 404
+            for path in (guarded, f"{guarded}/"):
+                assert (await client.get(f"/in{path}")).status_code == 403
+                assert (await client.get(f"/in{path}", headers=known)).status_code == 200
+            assert (await client.get(f"/in/x{guarded}")).status_code in (403, 404)
+            assert (await client.get("/elsewhere")).json() == "elsewhere"
+
+
+@pytest.mark.asyncio
 async def test_the_router_starts_and_stops_the_runtime_where_nobody_else_did():
     runtime = EmbeddedRuntime(MemoryStorage(), signals=False)
     running: list[bool] = []

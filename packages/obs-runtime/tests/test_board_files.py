@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from obs_core import MetricFamily, MetricMetadata, Registry
+from obs_runtime._board import board as board_module
 from obs_runtime._board import fold, live
 from obs_runtime._board._errors import BoardError, DamagedError, GateHeldError, UnknownFormatError
 from obs_runtime._board.board import Board
@@ -669,3 +670,27 @@ print(added)
     assert len(live_files(folder)) == 1
     assert list(folder.glob("*.tmp")) == []
     print(f"{scrapes} scrapes, none fell")
+
+
+def test_a_line_is_said_once_for_the_workers_of_a_server(tmp_path, monkeypatch):
+    folder = tmp_path / "live"
+    for run, said in (((1, "a", "b"), [True, False]), ((2, "a", "b"), [True, False]), (None, [True, True])):
+        monkeypatch.setattr(board_module, "own_run", lambda run=run: run)
+        assert [Board(folder).announces("who may read") for _ in said] == said
+    monkeypatch.setattr(board_module, "own_run", lambda: (1, "a", "b"))
+    assert not Board(folder).announces("who may read")
+    assert Board(folder).announces("something else")
+    (folder / "announced").write_bytes(b"\xff")
+    assert Board(folder).announces("who may read")
+    assert {path.name for path in folder.iterdir()} == {"announced", "gate"}
+
+
+def test_where_nothing_can_be_noted_every_worker_says_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(board_module, "own_run", lambda: (1, "a", "b"))
+    (tmp_path / "file").touch()
+    assert [Board(tmp_path / "file").announces("who may read") for _ in range(2)] == [True, True]
+    folder = tmp_path / "live"
+    board = Board(folder)
+    assert board.announces("first")
+    with held(folder / "gate", 1.0):
+        assert board.announces("first")

@@ -1,6 +1,5 @@
 """The endpoints as an ASGI application, to be mounted where one likes."""
 
-import sys
 from collections.abc import Sequence
 from os import getpid
 from time import monotonic
@@ -59,6 +58,13 @@ class ObsApp:
                 response = self._endpoints.missing(request)
             await send_response(response, receive, send, pause)
 
+    async def missing(self, scope: Any, receive: Any, send: Any) -> None:
+        """The answer for any other path of ours: one and the same 401 for who may not read `/logs`, else 404."""
+        if scope["type"] == "http":
+            response = self._endpoints.missing(request_of(scope))
+            with stopping(self._runtime) as pause:
+                await send_response(response, receive, send, pause)
+
     async def _logs(self, request: Request, pause: Stopping) -> Response:
         """The storage opens in the background: just after the start it is waited for."""
         response = await pause.answered(self._endpoints.logs(request, pause))
@@ -69,14 +75,11 @@ class ObsApp:
         return response
 
     def announce(self) -> None:
-        """Say once in each process who may read, on stderr; the token is made where there is none."""
+        """Say once who may read, on stderr; the token is made where there is none."""
         if self._announced == getpid():
             return
         self._announced, self._announced_at = getpid(), monotonic()
         try:
-            line = self._endpoints.prepare()
+            self._runtime.announce(self._endpoints.prepare())
         except Exception as error:  # the host starts in any case, and nobody is let in
             self._runtime.report("access", error)
-            return
-        if sys.stderr is not None:  # pythonw has none
-            sys.stderr.write(f"{line}\n")

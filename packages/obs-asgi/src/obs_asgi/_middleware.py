@@ -4,7 +4,7 @@ import os
 from asyncio import get_running_loop
 from collections.abc import Awaitable, Callable, Iterable
 from time import perf_counter
-from typing import Any, Final, cast
+from typing import Any, Final, Self, cast
 
 from asgiref.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope, Scope
 
@@ -29,14 +29,28 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=lambda: _process.__setitem__(0, object()))
 
 
+class Below(frozenset[str]):
+    """Some paths, and all that is below the prefix: who may not read learns nothing there either."""
+
+    _start: str
+
+    def __new__(cls, prefix: str, paths: Iterable[str]) -> Self:
+        made = super().__new__(cls, paths)
+        made._start = f"{prefix}/"
+        return made
+
+    def __contains__(self, path: object) -> bool:
+        return super().__contains__(path) or (isinstance(path, str) and path.startswith(self._start))
+
+
 class ObsMiddleware:
     """Counts and times requests, binds their context, and starts and stops the runtime with the application.
 
     `route(scope)` gives the template of a request after the application ran, empty where none matched;
     without it the routes of Starlette and FastAPI are known, and all other requests are one value.
-    `endpoints` are answered below `prefix`, before the application sees the request. Paths in `exclude` are
-    not measured, without `prefix` where the application is mounted; nor are `/metrics` and `/logs` of our own.
-    `server_logs` captures the loggers of uvicorn and gunicorn too, `sizes` measures the bodies of requests and
+    `endpoints` are answered below `prefix`, before the application sees the request; all that is below one that is not
+    empty is ours. Paths in `exclude` are not measured, without `prefix` where the application is mounted; nor is ours.
+    `server_logs` captures the loggers of servers too, `sizes` measures the bodies of requests and
     responses. The lag of the event loop is sampled. WebSockets and every exception pass through.
     """
 
@@ -56,9 +70,13 @@ class ObsMiddleware:
         self._runtime = checked_runtime(runtime)
         self._endpoints = endpoints
         prefix, excluded = checked_paths(prefix, exclude)
-        self._ours = frozenset(prefix + path + end for path in PATHS for end in ("", "/"))
-        self._special = self._ours | excluded
-        self._route = _route_of(app, route)
+        ours = frozenset(prefix + path + end for path in PATHS for end in ("", "/"))
+        # Only sets are asked for each request: most applications have no prefix.
+        self._ours = Below(prefix, ours) if prefix else ours
+        self._special = Below(prefix, ours | excluded) if prefix else ours | excluded
+        templates = RouteTemplates(lambda: getattr(app, "routes", ())) if route is None else route
+        self._templates = templates if isinstance(templates, RouteTemplates) else None
+        self._route = _route_of(templates)
         self._server_logs = server_logs
         self._lag = LoopLag(runtime.registry)
         self._metrics = RequestMetrics(runtime.registry, sizes=sizes)
@@ -133,6 +151,20 @@ class ObsMiddleware:
             capture_servers(self._runtime.handler)
         if self._endpoints is not None:
             self._endpoints.announce()
+            self._say_what_is_hidden()
+
+    def _say_what_is_hidden(self) -> None:
+        templates, self._templates = self._templates, None
+        try:
+            hidden = [] if templates is None else templates.among(self._ours)
+        except Exception as error:  # routes of a framework of another kind
+            self._runtime.report("route", error)
+            return
+        if hidden:
+            self._runtime.announce(
+                f"{', '.join(hidden)} of the application cannot be reached, since obs answers there:"
+                " choose another prefix"
+            )
 
     def _first_request(self, scope: HTTPScope) -> None:
         """Start, for want of a lifespan, or in a child that was forked after the start; the exit hooks again."""
@@ -168,8 +200,6 @@ class ObsMiddleware:
             self._runtime.report("count a request", error)
 
 
-def _route_of(app: Any, route: RouteOf | RouteTemplates | None) -> Callable[[HTTPScope, str], str]:
-    if route is None:
-        route = RouteTemplates(lambda: getattr(app, "routes", ()))
+def _route_of(route: RouteOf | RouteTemplates) -> Callable[[HTTPScope, str], str]:
     # The method itself: an object is called a little more slowly than its method.
     return route.__call__ if isinstance(route, RouteTemplates) else lambda scope, _: route(scope)

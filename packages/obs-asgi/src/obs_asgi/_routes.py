@@ -9,7 +9,7 @@ that the outermost middleware sees afterwards which route it took, after an exce
 - Mounts leave nothing but the real path in `root_path`: it is matched against their patterns again.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from typing import Any, Final
 
 _MAX_CACHED: Final = 1024
@@ -48,6 +48,10 @@ class RouteTemplates:
             return f"{self._prefix(mounted, route)}{path}" if mounted else path
         return self._searched(scope, mounted, endpoint)
 
+    def among(self, paths: Container[str]) -> list[str]:
+        """The templates that are among these paths."""
+        return sorted({template for template in _templates(self._routes()) if template in paths})
+
     def _prefix(self, mounted: str, route: Any) -> str:
         """The template of the mounts above a route, from a cache since real paths have no end."""
         key = (mounted, id(route))
@@ -75,6 +79,17 @@ class RouteTemplates:
                 if getattr(route, "endpoint", None) is endpoint and route.path_regex.match(below):
                     return f"{prefix}{route.path_format}"
         return ""
+
+
+def _templates(routes: Sequence[Any]) -> Iterator[str]:
+    """The templates of these routes and of those in their mounts; a mount's own, where one cannot look into it."""
+    for _, route in _flat(routes):
+        path = getattr(route, "path_format", "")
+        inner = () if hasattr(route, "endpoint") else getattr(route, "routes", None) or ()
+        prefix = path.removesuffix(_MOUNTED)
+        yield from (f"{prefix}{below}" for below in _templates(inner))
+        if not inner and prefix:
+            yield prefix
 
 
 def _flat(routes: Sequence[Any]) -> Iterator[tuple[Any, Any]]:

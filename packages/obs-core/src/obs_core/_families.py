@@ -200,7 +200,8 @@ class Family(Generic[S]):
         return text[: MAX_LABEL_VALUE - len(_CUT)] + _CUT
 
     def _wanted(self, given: str) -> str:
-        return f"{self.metadata.name} needs the labels ({', '.join(self.label_names)}), not {given}"
+        name = f"{self.metadata.name}_total" if self.metadata.kind == "counter" else self.metadata.name
+        return f"{name} needs the labels ({', '.join(self.label_names)}), not {given}"
 
     if not TYPE_CHECKING:  # for a type checker a family has none of these
 

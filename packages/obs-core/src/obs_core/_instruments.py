@@ -46,7 +46,9 @@ class _Bound:
 
     def labels(self, *_values: object, **_named: object) -> NoReturn:
         """Raises `DeclarationError`: no label was declared, or all have their values."""
-        raise DeclarationError("this is one series already: no labels were declared, or they were given")
+        raise DeclarationError(
+            "this is one series, to count with as it is: no labels were declared for its metric, or they were given"
+        )
 
 
 class Counter(_Bound):

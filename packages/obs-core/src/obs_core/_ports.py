@@ -176,6 +176,9 @@ class Runtime(Protocol):
         in the caller's, where stopping has begun already), must not wait, and may raise: that is reported.
         """
 
+    def announce(self, line: str) -> None:
+        """Say a line on stderr, once for all workers of a server that would say the same. Never raises."""
+
     def report(self, step: str, error: BaseException) -> None:
         """Take note of a failure of ours: counted, one line to stderr a minute. Never raises."""
 

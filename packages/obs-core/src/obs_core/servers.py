@@ -6,8 +6,14 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 # Theirs are captured where the adapters were not told otherwise.
-_KNOWN: Final = ("uvicorn", "gunicorn", "django.server")
-SERVERS: Final = ("uvicorn.error", "uvicorn.access", "uvicorn.asgi", "gunicorn.error", "gunicorn.access")
+_KNOWN: Final = ("uvicorn", "gunicorn", "hypercorn", "_granian", "granian", "django.server")
+SERVERS: Final = (
+    *("uvicorn.error", "uvicorn.access", "uvicorn.asgi", "gunicorn.error", "gunicorn.access"),
+    *("hypercorn.error", "hypercorn.access", "_granian", "granian.access"),
+)
+# Of gunicorn, hypercorn and granian.
+_LINES: Final = ("r", "R")
+_QUERIES: Final = ("q", "query_string")
 _UVICORN_PATH: Final = 2  # the place of the path among (client, method, path, version, status)
 
 
@@ -71,11 +77,16 @@ def _without_query(record: logging.LogRecord) -> logging.LogRecord:
         path, mark, _ = str(arguments[_UVICORN_PATH]).partition("?")
         if mark:
             return _with(record, (*arguments[:_UVICORN_PATH], path, *arguments[_UVICORN_PATH + 1 :]))
-    elif isinstance(arguments, dict) and "r" in arguments:
-        line = str(arguments["r"])
-        if "?" in line or arguments.get("q"):
+    elif isinstance(arguments, dict):
+        changed = {
+            name: _request_line(str(arguments[name]))
+            for name in _LINES
+            if "?" in str(arguments.get(name, ""))
+        }
+        changed |= {name: "" for name in _QUERIES if arguments.get(name)}
+        if changed:
             arguments = copy.copy(arguments)
-            arguments["r"], arguments["q"] = _request_line(line), ""
+            arguments.update(changed)
             return _with(record, arguments)
     return record
 

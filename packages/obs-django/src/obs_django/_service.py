@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import sys
 from functools import lru_cache
 from os import getpid
 from threading import Lock
@@ -73,12 +72,9 @@ class Service:
             self.runtime.start()
             if self._server_logs:
                 capture_servers(self.runtime.handler, (*SERVERS, *_loggers_of_django()))
-            line = self.endpoints.prepare()
+            self.runtime.announce(self.endpoints.prepare())
         except Exception as error:  # a failure of ours never fails the request
             self.runtime.report("start", error)
-            return
-        if sys.stderr is not None:  # pythonw has none
-            sys.stderr.write(f"{line}\n")
 
     async def asked_for_metrics(self, request: HttpRequest) -> Asked:
         """The request for `/metrics`, with what the application's own check says of it."""

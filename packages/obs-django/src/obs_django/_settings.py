@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.utils.module_loading import import_string
 
 from obs_core import ObsError, Runtime
+from obs_core.http import takes_a_request
 
 Check = Callable[[HttpRequest], Any]
 _KEYS: Final = (
@@ -42,6 +43,8 @@ class Settings(NamedTuple):
 def read_settings() -> Settings:
     """Raises `ImproperlyConfigured`, which names the key, for what cannot be."""
     given = getattr(settings, "OBS", None)
+    if given is None:
+        raise ImproperlyConfigured('OBS is missing: it names the RUNTIME, as "shop.obs.runtime" does')
     if not isinstance(given, dict):
         raise ImproperlyConfigured(f"OBS must be a dictionary, not {given!r}")
     unknown = [repr(key) for key in given if key not in _KEYS]
@@ -81,6 +84,11 @@ def _token(value: object) -> str | Sequence[str] | None:
 def _access(key: str, value: object) -> str | Check:
     if isinstance(value, str) and value not in _WORDS and "." in value:
         value = _imported(key, value)
+    if callable(value) and not takes_a_request(value):
+        raise ImproperlyConfigured(
+            f'OBS["{key}"] is called with the request (Django\'s HttpRequest) alone, and answers True or False: '
+            f"{value!r} cannot be called so"
+        )
     if value in _WORDS or callable(value):
         return cast("str | Check", value)
     words = ", ".join(f'"{word}"' for word in _WORDS)

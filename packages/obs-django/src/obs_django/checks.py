@@ -18,7 +18,9 @@ def check_setting(**_: Any) -> list[CheckMessage]:
     try:
         Service(read_settings())
     except ImproperlyConfigured as error:
-        return [Error(str(error), hint='As in OBS = {"RUNTIME": "shop.obs.runtime"}.', id="obs_django.E001")]
+        # Where another key is wrong, the message says what it takes.
+        hint = 'As in OBS = {"RUNTIME": "shop.obs.runtime"}.' if "RUNTIME" in str(error) else None
+        return [Error(str(error), hint=hint, id="obs_django.E001")]
     return []
 
 

@@ -3,6 +3,7 @@
 from django.urls import path
 
 from . import views
+from ._below import Below
 
 app_name = "obs"
 
@@ -12,4 +13,5 @@ urlpatterns = [
     # Without a name, so that nothing is reversed to them; for who types a slash as Django's own pages have one.
     path("metrics/", views.metrics),
     path("logs/", views.logs),
+    Below(views.missing),
 ]

@@ -14,7 +14,7 @@ from ._service import Service, current_service
 from ._tail import LogStream, Pause
 from ._translate import Asked, answered, answered_in_pages, headers_of
 
-View = Callable[[HttpRequest], Coroutine[Any, Any, HttpResponseBase]]
+View = Callable[..., Coroutine[Any, Any, HttpResponseBase]]
 
 
 def _endpoint(view: View) -> View:
@@ -37,7 +37,7 @@ def _service_for(request: HttpRequest) -> Service:
 
 
 @_endpoint
-async def metrics(request: HttpRequest) -> HttpResponseBase:
+async def metrics(request: HttpRequest, **_: Any) -> HttpResponseBase:
     """The metrics of the whole service, as Prometheus reads them."""
     service = _service_for(request)
     asked = await service.asked_for_metrics(request)
@@ -47,7 +47,7 @@ async def metrics(request: HttpRequest) -> HttpResponseBase:
 
 
 @_endpoint
-async def logs(request: HttpRequest) -> HttpResponseBase:
+async def logs(request: HttpRequest, **_: Any) -> HttpResponseBase:
     """The log entries that the query string asks for, as NDJSON; under ASGI also as a stream that follows."""
     service = _service_for(request)
     asked = await service.asked_for_logs(request)
@@ -56,6 +56,13 @@ async def logs(request: HttpRequest) -> HttpResponseBase:
     # Under WSGI this runs in a loop of Django's that ends with the view; a thread-sensitive call is back in the
     # server's own thread, which will send the stream.
     return await sync_to_async(answered_in_pages)(lambda: service.logs(asked))
+
+
+@_endpoint
+async def missing(request: HttpRequest, **_: Any) -> HttpResponseBase:
+    """Any other path below the prefix: who may not read learns nothing there either."""
+    service = _service_for(request)
+    return answered(service.endpoints.missing(await service.asked_for_logs(request)))
 
 
 async def _streamed(service: Service, asked: Asked) -> HttpResponseBase:

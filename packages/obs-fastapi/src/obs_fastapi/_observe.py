@@ -33,11 +33,12 @@ def observe(
     """Give an application `/metrics` and `/logs` below `prefix`, request metrics, context, and the runtime's life.
 
     Everything else may be added to the application before or after: ours stays outermost, and our paths are found
-    first. `access` and `metrics_access` may be a dependency, `Depends(...)`, which raises for whom it does not let in;
-    then the endpoints are routes of the application, below its middleware. A stream that follows the logs ends after
-    `stream_life` seconds. Paths in `exclude` are not measured; `server_logs` captures the loggers of uvicorn and
-    gunicorn, `sizes` measures the bodies of requests and responses. Raises `ConfigurationError` where nobody could
-    ever be let in, where the application runs already, or is observed twice.
+    first; all that is below a prefix is ours, and a route of the application there is named on stderr. `access` and
+    `metrics_access` may be a dependency, `Depends(...)`, which raises for whom it does not let in; then the endpoints
+    are routes of the application, below its middleware. A stream that follows the logs ends after `stream_life`
+    seconds. Paths in `exclude` are not measured; `server_logs` captures the loggers of servers, `sizes` measures the
+    bodies of requests and responses. Raises `ConfigurationError` where nobody could ever be let in, where the
+    application runs already, or is observed twice.
     """
     _refuse_late(app)
     prefix, exclude = checked_paths(prefix, exclude)

@@ -1,6 +1,6 @@
 """The endpoints as a router, for those who place them themselves."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from obs_core.http import Access
 _METHODS: Final = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 HostAccess = Access | Depends
+_Application = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 def create_router(
@@ -30,8 +31,8 @@ def create_router(
 
     A router lives inside the application's own lifespan: what that one logs is captured where the runtime was started
     around it, by `ObsMiddleware` or `async with runtime`. `access` and `metrics_access` may be a dependency,
-    `Depends(...)`, which raises for whom it does not let in. Include the router before routes that catch all.
-    Raises `ConfigurationError` where nobody could ever be let in.
+    `Depends(...)`, which raises for whom it does not let in. All that is below a `prefix` given here is ours. Include
+    the router before routes that catch all. Raises `ConfigurationError` where nobody could ever be let in.
     """
     metrics_access = access if metrics_access is None else metrics_access
     app = ObsApp(
@@ -42,16 +43,24 @@ def create_router(
         stream_life=stream_life,
     )
 
+    router = APIRouter(prefix=prefix, lifespan=_lifespan_of(runtime))
+    _add(router, ("/metrics", "/metrics/"), app, metrics_access)
+    _add(router, ("/logs", "/logs/"), app, access)
+    if prefix:
+        # Not what answers `/metrics`: `/x/metrics` must not be had by the check of `/logs`.
+        _add(router, ("/{path:path}",), app.missing, access)
+    return router
+
+
+def _add(router: APIRouter, paths: Sequence[str], app: _Application, access: HostAccess) -> None:
     async def endpoint() -> Response:
         return _Answer(app)
 
-    router = APIRouter(prefix=prefix, lifespan=_lifespan_of(runtime))
-    for path, check in (("/metrics", metrics_access), ("/logs", access)):
-        dependencies = [check] if isinstance(check, Depends) else []
+    dependencies = [access] if isinstance(access, Depends) else []
+    for path in paths:
         router.add_api_route(
             path, endpoint, methods=_METHODS, dependencies=dependencies, include_in_schema=False, name="obs"
         )
-    return router
 
 
 def _lifespan_of(runtime: Runtime) -> Callable[[Any], AbstractAsyncContextManager[None]]:
@@ -76,7 +85,7 @@ def _checked(access: HostAccess) -> Access:
 class _Answer(Response):
     """What the endpoints answer by themselves."""
 
-    def __init__(self, app: ObsApp) -> None:
+    def __init__(self, app: _Application) -> None:
         super().__init__()
         self._app = app
 

@@ -117,9 +117,12 @@ class EmbeddedRuntime:
     def flush(self, timeout: float = 10.0) -> None:
         """Return when all that was recorded before is stored. Raises `ObsError` where it is not after `timeout` s."""
         if not _exits.wait_for(self.ask(), timeout):
-            raise FlushFailedError(
-                "not all could be stored: it is kept and tried again; is the runtime started?"
-            )
+            if self._background is None:
+                raise FlushFailedError(
+                    "not all could be stored: the runtime is not started; call start() first"
+                )
+            why = f" ({self.storage.error})" if self.storage.error else ""
+            raise FlushFailedError(f"not all could be stored: it is kept and tried again{why}")
 
     def logger(self, name: str) -> Logger:
         """A logger whose keyword arguments are attributes."""
@@ -132,6 +135,10 @@ class EmbeddedRuntime:
     def on_stopping(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Have `callback` called once when the process begins to stop; what is returned takes it back."""
         return self._work.stopping.add(callback)
+
+    def announce(self, line: str) -> None:
+        """Say a line on stderr, once for all workers of a server; never raises."""
+        self._work.announce(line)
 
     def report(self, step: str, error: BaseException) -> None:
         """Take note of a failure of ours; never raises."""

@@ -112,7 +112,7 @@ class RuntimeWork:
         try:
             self._metrics.publish(_BUSY, fresh=fresh)
         except Exception as error:  # what was shown before stands
-            self._status.report("publish", error)
+            self._status.report("show metrics to the other workers", error)
 
     def look_round(self) -> None:
         """What is done each second."""
@@ -126,7 +126,7 @@ class RuntimeWork:
             if isinstance(workers, Board) and self._holds_lease():
                 workers.fold()
         except Exception as error:  # it is tried again, and until then the dead are counted as they are
-            self._status.report("fold", error)
+            self._status.report("take over dead workers", error)
 
     def _say_what_is_not_seen(self) -> None:
         """Once: a server's workers that do not know of each other, and loggers that keep to themselves."""
@@ -135,11 +135,18 @@ class RuntimeWork:
         self._said = True
         kept = kept_apart(self._handler)
         if kept:
-            say(f"not in /logs, since they do not propagate: {', '.join(kept)}; add runtime.handler to each")
+            self.announce(
+                f"not in /logs, since they do not propagate: {', '.join(kept)}; add runtime.handler to each"
+            )
         if isinstance(self._metrics.workers, Alone) and own_run() is not None:
             say(
                 "metrics are those of this process alone: for all workers, give EmbeddedRuntime a board= folder"
             )
+
+    def announce(self, line: str) -> None:
+        """Say what every worker of this server would say."""
+        if self._metrics.workers.announces(line):
+            say(line)
 
     def capture(self) -> None:
         """Be on the root logger, also after a dictConfig; its level is set only where nobody has set one."""
@@ -200,7 +207,7 @@ class RuntimeWork:
         try:
             return workers.joined and workers.lease.hold()
         except OSError as error:
-            self._status.report("lease", error)
+            self._status.report("agree on who keeps the history", error)
             return False
 
     def _let_go(self) -> None:

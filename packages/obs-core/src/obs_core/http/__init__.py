@@ -1,6 +1,6 @@
 """What the endpoints and the request middleware decide: values in, values out, no framework."""
 
-from ._access import Access
+from ._access import Access, takes_a_request
 from ._checks import checked_paths, checked_runtime
 from ._endpoints import MAX_READINGS, MAX_SEARCHES, MAX_STREAMS, Endpoints
 from ._follow import Pause
@@ -39,4 +39,5 @@ __all__ = [
     "parse_parameters",
     "request_attributes",
     "request_context",
+    "takes_a_request",
 ]

@@ -4,6 +4,7 @@ import binascii
 from base64 import b64decode
 from collections.abc import Callable, Sequence
 from hmac import compare_digest
+from inspect import signature
 from ipaddress import ip_address
 from typing import Final, Literal
 
@@ -24,11 +25,31 @@ _PROXIED: Final = ("x-forwarded-", "x-original-")
 
 def checked_access(name: str, access: Access) -> Access:
     """The same. Raises `ConfigurationError` for what is no access."""
-    if callable(access) or access in ("token", "loopback", "open"):
+    if callable(access):
+        if not takes_a_request(access):
+            raise ConfigurationError(
+                f"{name} is called with the request (obs_core.http.Request) alone, and answers True or False:"
+                f" {access!r} cannot be called so; a dependency of FastAPI is given as Depends(...)"
+            )
+        return access
+    if access in ("token", "loopback", "open"):
         return access
     raise ConfigurationError(
         f'{name} must be "token", "loopback", "open" or something to call, not {access!r}'
     )
+
+
+def takes_a_request(check: Callable[..., object]) -> bool:
+    """Whether it can be called with one argument, as far as its signature is known."""
+    try:
+        known = signature(check)
+    except (TypeError, ValueError):
+        return True
+    try:
+        known.bind(None)
+    except TypeError:
+        return False
+    return True
 
 
 def token_bytes(tokens: Sequence[object]) -> tuple[bytes, ...]:

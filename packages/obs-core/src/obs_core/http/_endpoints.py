@@ -87,7 +87,7 @@ class Endpoints:
         """
         if self._made_at is not None and not self._tokens:
             self._tokens = token_bytes((make_or_read_token(self._made_at),))
-        return f"obs: /logs {self._who(self._access)}, /metrics {self._who(self._metrics_access)}"
+        return f"/logs {self._who(self._access)}, /metrics {self._who(self._metrics_access)}"
 
     def metrics(self, request: Request) -> Response:
         """The metrics of the whole service: Prometheus text 0.0.4, or OpenMetrics 1.0 where that is preferred."""

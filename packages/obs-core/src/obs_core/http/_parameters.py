@@ -57,6 +57,8 @@ def parse_parameters(query_string: str, now: float) -> Parameters:
             asked[name] = _one_of(name, value, ("asc", "desc"))
         else:
             follow = _one_of(name, value, ("true", "false")) == "true"
+    if asked.get("since", 0.0) > asked.get("until", float("inf")):
+        raise QueryError("since", "since is after until: nothing can be between")
     if follow and asked.get("order") == "desc":
         raise QueryError("order", "following goes from the oldest to the newest: leave order out")
     return Parameters(LogQuery(attributes=attributes, **asked), follow)

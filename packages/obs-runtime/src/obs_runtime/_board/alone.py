@@ -51,6 +51,10 @@ class Alone:
             merged = self._merger.merge([] if self._published is None else [self._published])
         return sorted([*merged, single(WORKERS, 1)], key=lambda family: family.metadata.name)
 
+    def announces(self, _line: str) -> bool:
+        """Whether this worker is the one to say it; it knows of no other."""
+        return True
+
     def after_fork_in_child(self) -> None:
         """Be a new process; the lock may have been held by a thread that does not exist here."""
         self._lock = RLock()

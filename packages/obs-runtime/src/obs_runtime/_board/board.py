@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from obs_core import MetricFamily, MetricMetadata, WorkersPort
 
 from ._errors import BoardError, DamagedError, GateHeldError, NoRoomError, UnknownFormatError
+from .announced import is_new
 from .fold import Past
 from .format import encode_record
 from .live import LiveFile, Reader, live_files
@@ -97,6 +98,11 @@ class Board:
             merged = self._merger.merge([*dead, *living])
         own = [single(WORKERS, len(living)), single(_STRANGERS, strangers)]
         return sorted([*merged, *own], key=lambda family: family.metadata.name)
+
+    def announces(self, line: str) -> bool:
+        """Whether this worker is the one to say it: each line is said once for all workers of a server."""
+        run = own_run()
+        return run is None or is_new(self.folder, run, line)
 
     def fold(self) -> None:
         """Take the sums of dead workers over, and remove what they left."""
