@@ -5,7 +5,7 @@ test [PACKAGE ...]      every test, on built wheels, with the newest and the low
 check [STEP ...]        ruff-check, ruff-format, mypy, contracts, dependencies, api (all where none is named)
 build [PACKAGE ...]     wheels and source archives, into dist/
 audit                   known weaknesses in what is installed, where the package index knows of them
-bench [PACKAGE ...]     our figures beside the peers'
+bench [PACKAGE ...] [OPTIONS]           our figures beside the peers'; `bench PACKAGE --help` tells its options
 replay FOLDER [--storage sqlite|ring|memory|all]   a folder of log files through the whole path
 soak [NAME ...] [--minutes N]           kills, power cuts, full disks and strangers, for minutes
 matrix [PACKAGE ...]    every Python found here, each line of FastAPI and Django
@@ -45,9 +45,18 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
 }
 
 
+# These have no options of their own; those of `bench` are its scripts'.
+PLAIN = ("audit", "bench", "build", "check")
+HELP = ("-h", "--help")
+
+
 def main(arguments: list[str]) -> int:
     """Do what the first argument says; without one, say what there is."""
-    if not arguments or arguments[0] in ("-h", "--help"):
+    if (
+        not arguments
+        or arguments[0] in HELP
+        or (arguments[0] in PLAIN and arguments[1:2] and arguments[1] in HELP)
+    ):
         print(__doc__)
         return 0 if arguments else 2
     return guarded(dispatch, arguments)

@@ -55,6 +55,15 @@ def test_without_a_command_it_says_what_there_is():
 
 
 @pytest.mark.parametrize(
+    "command", ["test", "check", "build", "audit", "bench", "replay", "soak", "matrix", "demo"]
+)
+def test_who_asks_a_command_for_help_gets_that_and_nothing_else(command):
+    done = run(sys.executable, str(DEV), command, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert command in done.stdout
+
+
+@pytest.mark.parametrize(
     ("arguments", "named"),
     [
         (["test", "obs-nothing"], "obs-nothing"),
