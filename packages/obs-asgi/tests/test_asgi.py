@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 
 from obs_asgi import ObsApp, ObsMiddleware
-from obs_core import ConfigurationError, LogQuery, MemoryStorage
+from obs_core import ConfigurationError, LogQuery, MemoryStorage, StorageError
 from obs_core.encoders import parse_series_key
 from obs_core.http import aio
 from obs_runtime import EmbeddedRuntime
@@ -423,6 +423,35 @@ async def test_a_scope_without_what_may_be_left_out_is_a_request_like_any_other(
 
     await ObsMiddleware(app, runtime, sizes=sizes)({"type": "http", "method": "GET", "path": "/"}, None, send)
     assert counts(runtime) == {series(status=204): 1}
+
+
+@pytest.mark.asyncio
+async def test_our_pages_need_no_more_of_a_scope_than_the_specification(runtime):
+    sent = []
+
+    async def send(event):
+        sent.append(event)
+
+    await ObsApp(runtime, access="open")({"type": "http", "method": "GET", "path": "/metrics"}, None, send)
+    assert sent[0]["status"] == 200
+
+
+@pytest.mark.asyncio
+async def test_a_runtime_that_does_not_start_is_asked_once_a_minute_and_fails_no_request(
+    runtime, monkeypatch
+):
+    asked = []
+
+    def start():
+        asked.append(1)
+        raise StorageError("no such folder")
+
+    monkeypatch.setattr(runtime, "start", start)
+    app = Starlette(routes=[Mount("/obs", ObsApp(runtime, access="open"))])
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://obs.test") as client:
+        for _ in range(3):
+            assert (await client.get("/obs/nothing")).status_code == 404
+    assert len(asked) == 1
 
 
 @pytest.mark.asyncio

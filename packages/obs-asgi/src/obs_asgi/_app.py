@@ -13,6 +13,8 @@ from ._translate import request_of, send_response
 
 _UNAVAILABLE: Final = 503
 _OPENING: Final = 1.0
+# A runtime that refuses to start, or takes its time over it, is not asked to at each request of a stranger.
+_AGAIN: Final = 60.0
 
 
 class ObsApp:
@@ -39,12 +41,13 @@ class ObsApp:
         self._scrapes = Scrapes(runtime)
         self._announced = 0
         self._announced_at = 0.0
+        self._begin_after = 0.0
 
     # Frameworks name the types of ASGI each in its own way: whatever they take an application to be, this is one.
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             return
-        self._runtime.start()
+        self._start()
         self.announce()
         request = request_of(scope)
         # Some frameworks cut the mount off the path, others do not: the last part tells in both.
@@ -57,6 +60,16 @@ class ObsApp:
             else:
                 response = self._endpoints.missing(request)
             await send_response(response, receive, send, pause)
+
+    def _start(self) -> None:
+        """For want of a lifespan; without a runtime that runs the endpoints answer 503."""
+        if monotonic() < self._begin_after:
+            return
+        try:
+            self._runtime.start()
+        except Exception as error:  # a failure of ours never fails the request
+            self._begin_after = monotonic() + _AGAIN
+            self._runtime.report("start", error)
 
     async def missing(self, scope: Any, receive: Any, send: Any) -> None:
         """The answer for any other path of ours: one and the same 401 for who may not read `/logs`, else 404."""

@@ -1,6 +1,7 @@
 """Between ASGI and the values of `obs_core.http` (ASGI specification, HTTP & WebSocket protocol 2.5)."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from asgiref.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope
 
@@ -12,11 +13,12 @@ from ._streams import send_stream
 
 def request_of(scope: HTTPScope) -> Request:
     """The request of an HTTP scope; headers that are given several times are joined."""
-    client = scope.get("client")
+    given: Any = scope  # which may leave out more than its type says
+    client = given.get("client")
     return Request(
         scope["method"],
-        scope["query_string"].decode("latin-1"),
-        headers_of(scope["headers"]),
+        given.get("query_string", b"").decode("latin-1"),
+        headers_of(given.get("headers", ())),
         client[0] if client else None,
     )
 

@@ -6,7 +6,6 @@ from contextlib import nullcontext
 from functools import wraps
 from threading import RLock
 from typing import Any, Final, Protocol, TypeVar
-from weakref import WeakSet
 
 M = TypeVar("M", bound=Callable[..., Any])
 
@@ -24,22 +23,22 @@ def new_lock() -> Any:
 
 
 class Asked(Protocol):
-    """What gives a value when it is asked, and may take its time."""
+    """What gives values when it is asked, and may take its time."""
 
     def ask(self) -> None:
-        """Begin; the answer is read later."""
+        """Begin; the answers are read later."""
 
 
 class Tally:
     """What a family counts of the values that its series were given: seldom, and exactly.
 
-    `questions` are those functions that give values of its series.
+    `functions` are those that give values of its series.
     """
 
-    __slots__ = ("_lock", "failed", "ignored", "questions")
+    __slots__ = ("_lock", "failed", "functions", "ignored")
 
     def __init__(self) -> None:
-        self.questions: WeakSet[Asked] | None = None
+        self.functions: Asked | None = None
         self.reset()
 
     def reset(self) -> None:

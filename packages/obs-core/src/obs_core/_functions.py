@@ -2,9 +2,10 @@
 
 import os
 import sys
+from collections import deque
 from collections.abc import Callable
 from queue import SimpleQueue
-from threading import Event, Thread, get_ident
+from threading import Event, RLock, Thread, get_ident
 from time import monotonic
 from typing import Final
 from weakref import WeakSet
@@ -13,6 +14,8 @@ from ._attributes import text_of
 from ._exact import Tally
 
 PATIENCE: Final = 0.25
+# Of one family: a collection of some thousand quick functions is in time, and those that hang hold up no other family.
+AT_ONCE: Final = 32
 _MINUTE: Final = 60.0
 _IDLE: Final = 2
 
@@ -20,6 +23,74 @@ Job = Callable[[], None]
 _idle: list["SimpleQueue[Job]"] = []
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_idle.clear)
+
+
+class Functions:
+    """Those of one family. At most 32 of them are being called at once; the others wait for their turn."""
+
+    def __init__(self) -> None:
+        self._questions: WeakSet[Question] = WeakSet()
+        self._said = -_MINUTE
+        self._renew()
+
+    def _renew(self) -> None:
+        self._process = os.getpid()
+        self._lock = RLock()  # a signal handler may collect in the middle of a collection
+        self._running = 0
+        self._waiting: deque[Job] = deque()
+
+    @property
+    def lock(self) -> RLock:
+        """That of this process: a parent's may have been held by a thread that a forked child has not."""
+        if self._process != os.getpid():
+            self._renew()
+        return self._lock
+
+    def add(self, question: "Question") -> None:
+        """It is asked with the others from now on, for as long as somebody holds it."""
+        with self.lock:
+            self._questions.add(question)
+
+    def ask(self) -> None:
+        """Begin to ask all of them."""
+        with self.lock:
+            questions = list(self._questions)
+        for question in questions:
+            question.ask()
+
+    def call(self, job: Job) -> None:
+        """Have it done in a thread beside. Raises `RuntimeError` where none can be started."""
+        with self.lock:
+            if self._running >= AT_ONCE:
+                self._waiting.append(job)
+                return
+            self._running += 1
+        try:
+            _beside(lambda: self._work(job))
+        except RuntimeError:
+            with self.lock:
+                self._running -= 1
+            raise
+
+    def say(self, what: str) -> None:
+        """One line a minute on stderr."""
+        now = monotonic()
+        if now - self._said < _MINUTE:
+            return
+        self._said = now
+        try:
+            sys.stderr.write(f"obs: {what}\n")
+        except Exception:  # stderr may be closed, or the host's: the count stays
+            return
+
+    def _work(self, job: Job) -> None:
+        while True:
+            job()
+            with self.lock:
+                if not self._waiting:
+                    self._running -= 1
+                    return
+                job = self._waiting.popleft()
 
 
 class Question:
@@ -31,7 +102,11 @@ class Question:
     """
 
     def __init__(
-        self, function: Callable[[], object], number: Callable[[object], float], tally: Tally
+        self,
+        function: Callable[[], object],
+        number: Callable[[object], float],
+        tally: Tally,
+        functions: Functions,
     ) -> None:
         self._function = function
         self._number = number
@@ -43,23 +118,23 @@ class Question:
         self._answered = Event()
         self._until = 0.0
         self._slow = False
-        self._said = -_MINUTE
-        if tally.questions is None:
-            tally.questions = WeakSet()
-        tally.questions.add(self)
+        self._all = functions
+        functions.add(self)
 
     def ask(self) -> None:
         """Have the function called in a thread beside, unless it is being called already."""
         here = os.getpid()
-        self._unread_in = here
-        if self._asked_in == here:
-            return
-        self._asked_in, self._answered = here, Event()
-        self._until = monotonic() + PATIENCE
-        answered = self._answered
+        with self._all.lock:
+            self._unread_in = here
+            if self._asked_in == here:
+                return
+            self._asked_in, self._answered = here, Event()
+            self._until = monotonic() + PATIENCE
+            answered = self._answered
         try:
-            _beside(lambda: self._ask(answered))
+            self._all.call(lambda: self._ask(answered))
         except RuntimeError:  # no thread can be started: the interpreter is ending, or there are too many
+            self._tally.fail()
             self._asked_in = 0
             answered.set()
 
@@ -91,14 +166,15 @@ class Question:
 
     def _failed(self, what: str) -> None:
         self._tally.fail()
-        now = monotonic()
-        if now - self._said >= _MINUTE:
-            self._said = now
-            name = getattr(self._function, "__qualname__", type(self._function).__name__)
-            try:
-                sys.stderr.write(f"obs: the function {name} of a gauge {what}\n")
-            except Exception:  # stderr may be closed, or the host's: the count stays
-                return
+        name = getattr(self._function, "__qualname__", type(self._function).__name__)
+        self._all.say(f"the function {name} of a gauge {what}")
+
+
+def question_of(function: Callable[[], object], number: Callable[[object], float], tally: Tally) -> Question:
+    """It is asked together with the other functions of its family."""
+    if not isinstance(tally.functions, Functions):
+        tally.functions = Functions()
+    return Question(function, number, tally, tally.functions)
 
 
 def _beside(job: Job) -> None:

@@ -133,13 +133,14 @@ class Gauge(_Bound):
         """Ask `function` at each collection: in a runtime each second, and at each scrape; in a thread of ours.
 
         One that raises shows as NaN. One that takes over 0.25 s is waited for once, and then asked beside: the gauge
-        shows what it answered last. Both are counted in `obs_gauge_functions_failed_total` and said on stderr.
+        shows what it answered last. Both are counted in `obs_gauge_functions_failed_total` and said on stderr. Of
+        one gauge at most 32 functions are being called at once.
         """
         if not callable(function):
             raise TypeError(f"set_function needs something to call, not {function!r}")
-        from ._functions import Question  # few need it, and its import takes time  # noqa: PLC0415
+        from ._functions import question_of  # few need it, and its import takes time  # noqa: PLC0415
 
-        self._question = Question(function, number, self._tally)
+        self._question = question_of(function, number, self._tally)
 
     def values(self) -> Sequence[float]:
         """The value, as a sequence of one."""

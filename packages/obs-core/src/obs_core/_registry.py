@@ -146,8 +146,8 @@ class Registry:
         families = [family for registry in self._reachable() for family in list(registry._families.values())]
         for family in families:
             # All at once, before the first is waited for.
-            for question in list(family.tally.questions or ()):
-                question.ask()
+            if family.tally.functions is not None:
+                family.tally.functions.ask()
         collected = [family.family() for family in families]
         collected += counted_oddities(families)
         return sorted(collected, key=lambda family: family.metadata.name)

@@ -10,6 +10,11 @@ from ._levels import LEVELS
 
 JUMP: Final = 3600.0
 PATIENCE: Final = 600.0
+_UNITS: Final = {
+    "max_age": "a number of seconds",
+    "max_count": "a whole number",
+    "max_bytes": "a number of bytes",
+}
 
 
 class RetentionPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,11 +31,11 @@ class RetentionPolicy(msgspec.Struct, frozen=True, kw_only=True):
     levels: Mapping[str, "RetentionPolicy"] = {}
 
     def __post_init__(self) -> None:
-        for name in ("max_age", "max_count", "max_bytes"):
+        for name in _UNITS:
             value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-                unit = "a number of seconds" if name == "max_age" else "a number"
-                raise ConfigurationError(f"{name} is {unit}, not {value!r}; None means unbounded")
+            kind = int if name == "max_count" else int | float
+            if value is not None and (isinstance(value, bool) or not isinstance(value, kind)):
+                raise ConfigurationError(f"{name} is {_UNITS[name]}, not {value!r}; None means unbounded")
             if value is not None and not value > 0:
                 raise ConfigurationError(f"{name} must be above 0, not {value!r}; None means unbounded")
         for level, policy in self.levels.items():
