@@ -72,7 +72,7 @@ def free_port(host: str, port: int) -> int:
 def writable_folder(folder: Path) -> Path:
     """This folder, made where it is missing. Raises `DevError` where nothing can be written there."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             return folder.resolve()
     except OSError as error:

@@ -521,8 +521,8 @@ async def test_a_stream_whose_connection_is_closed_ends_though_nobody_tells_it(r
 
 
 @pytest.mark.parametrize(
-    "options", [{"prefix": "internal"}, {"exclude": "/health"}, {"exclude": ("health",)}]
+    "options", [{"prefix": "internal"}, {"prefix": 3}, {"exclude": "/health"}, {"exclude": ("health",)}]
 )
 def test_paths_that_can_be_no_paths_are_refused_at_once(runtime, options):
-    with pytest.raises(ConfigurationError, match=r"slash|list of paths"):
+    with pytest.raises(ConfigurationError, match=r"slash|list of paths|is a path"):
         ObsMiddleware(Starlette(), runtime, **options)

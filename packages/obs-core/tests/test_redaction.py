@@ -1,9 +1,14 @@
 import pytest
 
-from obs_core import LogEntry
+from obs_core import ConfigurationError, LogEntry
 from obs_core._redaction import redactor
 
 pytestmark = pytest.mark.unit
+
+
+def test_text_in_place_of_a_list_of_names_is_refused():
+    with pytest.raises(ConfigurationError, match=r"a list of names: \['iban'\]"):
+        redactor("iban")
 
 
 def redacted(message="", **attributes):

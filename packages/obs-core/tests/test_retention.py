@@ -26,6 +26,11 @@ def test_a_bound_that_keeps_nothing_is_refused_by_name(bound):
         RetentionPolicy(**bound)
 
 
+def test_a_level_has_a_policy_and_no_number():
+    with pytest.raises(ConfigurationError, match="levels has a policy for each"):
+        RetentionPolicy(levels={"ERROR": 3})
+
+
 @pytest.mark.parametrize(
     "bound", [{"max_age": timedelta(days=7)}, {"max_age": "7d"}, {"max_count": True}, {"max_count": 10.5}]
 )

@@ -164,6 +164,8 @@ async def test_a_stream_ends_after_its_life(owner, clock):
     assert clock[0] == 8.0
     with pytest.raises(ConfigurationError, match="stream_life"):
         Endpoints(owner, access="open", stream_life=0)
+    with pytest.raises(ConfigurationError, match="stream_life"):
+        Endpoints(owner, access="open", stream_life="5m")
 
 
 @pytest.mark.asyncio

@@ -171,6 +171,13 @@ def test_head_and_other_methods(runtime):
 
 
 @pytest.mark.asyncio
+async def test_a_project_without_the_middleware_is_told_so_when_it_starts(runtime, get, capfd):
+    with override_settings(MIDDLEWARE=[]):
+        assert (await get("/obs/metrics", headers={"authorization": "Bearer sesame"})).status_code == 200
+    assert "MIDDLEWARE has no ObsMiddleware" in capfd.readouterr().err
+
+
+@pytest.mark.asyncio
 async def test_middleware_of_the_project_neither_caches_nor_forbids_nor_breaks(runtime, get):
     fill(runtime)
     names = [

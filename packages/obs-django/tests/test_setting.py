@@ -94,11 +94,20 @@ def test_a_good_setting_has_nothing_to_be_said(value):
         ([OURS, "django.middleware.common.CommonMiddleware"], []),
         (["django.middleware.common.CommonMiddleware", OURS], ["obs_django.W002"]),
         (["django.middleware.common.CommonMiddleware"], ["obs_django.W001"]),
+        ([OURS, "django.middleware.common.CommonMiddleware", OURS], ["obs_django.E002"]),
     ],
 )
 def test_the_place_of_the_middleware_is_checked(middleware, expected):
     with override_settings(MIDDLEWARE=middleware):
         assert [message.id for message in check_middleware()] == expected
+
+
+def test_a_middleware_that_stands_there_twice_is_refused_at_the_start():
+    with (
+        override_settings(OBS=GOOD, MIDDLEWARE=[OURS, OURS]),
+        pytest.raises(ImproperlyConfigured, match="twice"),
+    ):
+        WSGIHandler()
 
 
 def test_loading_the_project_and_its_checks_starts_nothing():

@@ -224,7 +224,7 @@ def signed_in(request: Request) -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_dependency_of_the_application_decides_who_may_read(runtime):
+async def test_a_dependency_of_the_application_decides_who_may_read(runtime, capfd):
     app = FastAPI()
 
     @app.get("/{path:path}")
@@ -240,6 +240,8 @@ async def test_a_dependency_of_the_application_decides_who_may_read(runtime):
         assert (await client.get("/logs")).status_code == 200
         assert (await client.post("/logs")).status_code == 405
         assert (await client.get("/logs?limit=0")).json()["parameter"] == "limit"
+    said = capfd.readouterr().err
+    assert "/logs is open to whom the application's own check lets in, /metrics is open to everyone" in said
     assert list(requests(runtime)) == [("/{path}", "200", "")]
 
 

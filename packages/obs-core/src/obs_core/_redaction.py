@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from ._errors import ConfigurationError
 from ._records import LogEntry
 
 MASK: Final = "***"
@@ -29,8 +30,11 @@ def redactor(names: Iterable[str] = SECRET_NAMES) -> Redact:
     """What replaces by `***` the values whose name, or a part of it as in `db_password`, is one of `names`.
 
     In any case and at any depth; `api_key` and `apiKey` match `apikey`. Of texts, also messages, what
-    follows `Bearer` or `Basic`, and the password of an address, is replaced.
+    follows `Bearer` or `Basic`, and the password of an address, is replaced. Raises `ConfigurationError` for text in
+    place of a list, whose letters would be the names.
     """
+    if isinstance(names, str):
+        raise ConfigurationError(f"redact is a list of names: [{names!r}], not {names!r}")
     secret_names = frozenset(re.sub(r"[_.\-]", "", name).lower() for name in names)
 
     @lru_cache(maxsize=10_000)

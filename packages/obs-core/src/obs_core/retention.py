@@ -41,6 +41,10 @@ class RetentionPolicy(msgspec.Struct, frozen=True, kw_only=True):
         for level, policy in self.levels.items():
             if level not in LEVELS:
                 raise ConfigurationError(f"unknown level {level!r} in levels: use one of {', '.join(LEVELS)}")
+            if not isinstance(policy, RetentionPolicy):
+                raise ConfigurationError(
+                    f"levels has a policy for each, such as RetentionPolicy(max_count=1000), not {policy!r}"
+                )
             if policy.levels:
                 raise ConfigurationError(f"the policy of {level} cannot have levels of its own")
 

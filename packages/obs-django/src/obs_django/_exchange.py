@@ -30,6 +30,7 @@ class Watch:
         self.sizes = service.sizes
         self.proxied = bool(settings.SECURE_PROXY_SSL_HEADER)
         self._service = service
+        service.watched = True
         self._lag = LoopLag(service.runtime.registry) if asynchronous else None
 
     def start(self) -> None:

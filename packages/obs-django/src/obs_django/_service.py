@@ -21,6 +21,10 @@ from obs_core.servers import SERVERS, capture_servers
 from ._settings import Check, Settings, read_settings
 from ._translate import Asked, asked
 
+WITHOUT: Final = (
+    "MIDDLEWARE has no ObsMiddleware: requests are not measured, and a worker counts and logs nothing until it is"
+    " asked for /metrics or /logs"
+)
 _UNAVAILABLE: Final = 503
 _OPENING: Final = 1.0
 
@@ -37,6 +41,7 @@ class Service:
         self._lock = Lock()
         self._scrapes = Scrapes(settings.runtime)
         self._started_in = 0
+        self.watched = False  # by the middleware
         self._started_at = 0.0
         try:
             self.endpoints = Endpoints(
@@ -73,6 +78,8 @@ class Service:
             if self._server_logs:
                 capture_servers(self.runtime.handler, (*SERVERS, *_loggers_of_django()))
             self.runtime.announce(self.endpoints.prepare())
+            if not self.watched:
+                self.runtime.announce(WITHOUT)
         except Exception as error:  # a failure of ours never fails the request
             self.runtime.report("start", error)
 

@@ -7,7 +7,7 @@ from django.core.checks import CheckMessage, Error
 from django.core.checks import Warning as CheckWarning
 from django.core.exceptions import ImproperlyConfigured
 
-from ._service import Service
+from ._service import WITHOUT, Service
 from ._settings import read_settings
 
 _MIDDLEWARE = "obs_django.middleware.ObsMiddleware"
@@ -25,15 +25,17 @@ def check_setting(**_: Any) -> list[CheckMessage]:
 
 
 def check_middleware(**_: Any) -> list[CheckMessage]:
-    """W001 without the middleware, W002 where it is not the first: what comes before it is not seen by it."""
+    """E002 where the middleware stands there twice, W001 without it, W002 where it is not the first.
+
+    What comes before it is not seen by it.
+    """
     middleware = list(settings.MIDDLEWARE)
+    if middleware.count(_MIDDLEWARE) > 1:
+        hint = "Leave one of them out: each request would be counted twice."
+        return [Error("ObsMiddleware stands in MIDDLEWARE twice", hint=hint, id="obs_django.E002")]
     if _MIDDLEWARE not in middleware:
         hint = f"Put {_MIDDLEWARE!r} first."
-        return [
-            CheckWarning(
-                "MIDDLEWARE has no ObsMiddleware: requests are not measured", hint, id="obs_django.W001"
-            )
-        ]
+        return [CheckWarning(WITHOUT, hint, id="obs_django.W001")]
     if middleware[0] != _MIDDLEWARE:
         hint = "Put it first, so that errors and answers of the others are measured and named too."
         return [CheckWarning("ObsMiddleware is not the first of MIDDLEWARE", hint, id="obs_django.W002")]

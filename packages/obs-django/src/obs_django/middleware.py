@@ -4,6 +4,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, sync_to_async
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import got_request_exception
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -23,8 +25,11 @@ RespondLater = Callable[[HttpRequest], Awaitable[HttpResponseBase]]
 def ObsMiddleware(get_response: Any) -> Respond | RespondLater:  # noqa: N802  # Django calls it like a class
     """Starts the runtime at the first request, counts and times requests, and binds and answers their id.
 
-    It is synchronous or asynchronous as what it wraps is. Raises `ImproperlyConfigured` for a bad `OBS`.
+    It is synchronous or asynchronous as what it wraps is. Raises `ImproperlyConfigured` for a bad `OBS`, and where it
+    stands in `MIDDLEWARE` twice: each request would be counted twice.
     """
+    if list(settings.MIDDLEWARE).count(f"{__name__}.ObsMiddleware") > 1:
+        raise ImproperlyConfigured("ObsMiddleware stands in MIDDLEWARE twice: leave one of them out")
     asynchronous = iscoroutinefunction(get_response)
     watch = Watch(current_service(), asynchronous=asynchronous)
     got_request_exception.connect(note_exception, dispatch_uid="obs_django")

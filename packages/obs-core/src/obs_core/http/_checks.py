@@ -8,6 +8,9 @@ from .._ports import Runtime
 
 def checked_paths(prefix: str, exclude: Iterable[str]) -> tuple[str, frozenset[str]]:
     """The prefix without a slash at its end, and the paths to leave out. Raises `ConfigurationError` for others."""
+    given: object = prefix
+    if not isinstance(given, str):
+        raise ConfigurationError(f'prefix is a path, as "/obs" is, not {prefix!r}')
     if prefix.strip("/") and not prefix.startswith("/"):
         raise ConfigurationError(
             f'prefix begins with a slash, as "/{prefix.strip("/")}" does, not {prefix!r}'

@@ -48,8 +48,9 @@ class Endpoints:
         metrics_access: Access | None = None,
         stream_life: float = 300.0,
     ) -> None:
-        if not stream_life > 0:
-            raise ConfigurationError(f"stream_life is a number of seconds above 0, not {stream_life}")
+        given_life: object = stream_life
+        if not isinstance(given_life, int | float) or not given_life > 0:
+            raise ConfigurationError(f"stream_life is a number of seconds above 0, not {stream_life!r}")
         self._runtime = checked_runtime(runtime)
         self._stream_life = stream_life
         self._streams = Slots(MAX_STREAMS)
