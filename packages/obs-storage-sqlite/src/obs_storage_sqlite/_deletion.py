@@ -11,9 +11,9 @@ from obs_core import LEVELS
 from ._database import Database
 from ._flushes import FlushView, count_levels, time_bounds
 from ._gate import pause
-from ._headers import COLUMNS, Header, bitmap, column_of, header, values
-from ._looking import DAMAGE, view
-from ._paging import Stored
+from ._headers import COLUMNS, LOWEST_ID, MARKED, Header, Stored, bitmap, column_of, header, values
+from ._looking import DAMAGE, Damage, view
+from ._mending import looked_into
 from ._views import BlockView
 from ._writers import retire
 
@@ -29,6 +29,11 @@ class Selection(NamedTuple):
     before: float | None = None
     upto: int = 1 << 62
     level: str | None = None
+
+    def touches(self, one: Header) -> bool:
+        """Whether some entries of a block may be selected."""
+        in_time = self.before is None or one.oldest < self.before
+        return in_time and one.id <= self.upto and one.count_of(self.level) > 0
 
     def covers(self, one: Header) -> bool:
         """Whether all entries of a block are selected."""
@@ -48,16 +53,16 @@ class Selection(NamedTuple):
         ]
 
 
-def delete(database: Database, selection: Selection) -> int:
-    """Delete what is selected; how many entries went."""
+def delete(database: Database, selection: Selection, damage: Damage) -> int:
+    """Delete what is selected; how many entries went. Headers that are found damaged are written anew."""
     deleted = 0
     for table in TABLES:
-        after: int | None = 0
+        after: int | None = LOWEST_ID
         while after is not None:
             # Most passes find nothing, and a pass that finds nothing must not even take the lock.
             if not database.read(_finder(table, selection, after)):
                 break
-            count, after = database.transaction(_stepper(table, selection, after))
+            count, after = database.transaction(_stepper(table, selection, after, damage))
             deleted += count
             pause()
     return deleted
@@ -83,6 +88,8 @@ def oldest_of(database: Database, excess: int, level: str | None) -> int:
         sql = f"SELECT {COLUMNS} FROM {table} WHERE {column_of(level)} > 0 ORDER BY id"  # noqa: S608
         for row in database.select(sql):
             one = header(row, sealed=table == "blocks")
+            if not one.sound:
+                continue
             excess -= one.size if level is None else one.size_of(level)
             upto = one.last
             if excess <= 0:
@@ -93,7 +100,9 @@ def oldest_of(database: Database, excess: int, level: str | None) -> int:
 def read_stored(connection: sqlite3.Connection, one: Header) -> Stored:
     """The data of a block, on the writing connection."""
     if one.sealed:
-        sql = "SELECT id % 8, checksum, data FROM parts WHERE id BETWEEN :id * 8 AND :id * 8 + 3"
+        sql = "SELECT id % 8, checksum, data FROM parts WHERE id BETWEEN :id * 8 AND :id * 8 + "
+        # The filter is not looked at, but it tells how large a block is whose header does not.
+        sql += "3" if one.sound else "7"
     else:
         sql = "SELECT 0, checksum, data FROM head WHERE id = :id"
     rows = connection.execute(sql, {"id": one.id}).fetchall()
@@ -112,23 +121,25 @@ def remove(connection: sqlite3.Connection, ones: Sequence[Header]) -> None:
 
 def _finder(table: str, selection: Selection, after: int) -> Callable[[sqlite3.Connection], list[Any]]:
     sql = (
-        f"SELECT {COLUMNS} FROM {table} WHERE id > :after AND id <= :upto AND (:before IS NULL OR oldest < :before)"  # noqa: S608
-        f" AND {column_of(selection.level)} > 0 ORDER BY id LIMIT {_STEP[table]}"
+        f"SELECT {COLUMNS} FROM {table} WHERE id > :after AND (NOT ({MARKED})"  # noqa: S608
+        f" OR (id <= :upto AND (:before IS NULL OR oldest < :before) AND {column_of(selection.level)} > 0))"
+        f" ORDER BY id LIMIT {_STEP[table]}"
     )
     bounds = {"after": after, "upto": selection.upto, "before": selection.before}
     return lambda connection: connection.execute(sql, bounds).fetchall()
 
 
 def _stepper(
-    table: str, selection: Selection, after: int
+    table: str, selection: Selection, after: int, damage: Damage
 ) -> Callable[[sqlite3.Connection], tuple[int, int | None]]:
     find = _finder(table, selection, after)
 
     def step(connection: sqlite3.Connection) -> tuple[int, int | None]:
-        found = [header(row, sealed=table == "blocks") for row in find(connection)]
+        rows = find(connection)
+        found = [header(row, sealed=table == "blocks") for row in rows]
         deleted, end = 0, perf_counter() + _SHARE
-        for one in found:
-            deleted += _delete_of(connection, one, selection)
+        for one, row in zip(found, rows, strict=True):
+            deleted += _delete_of(connection, _believed(connection, one, row, damage), selection)
             if perf_counter() > end:
                 return deleted, one.id
         return deleted, found[-1].id if len(found) == _STEP[table] else None
@@ -137,34 +148,58 @@ def _stepper(
 
 
 def _delete_of(connection: sqlite3.Connection, one: Header, selection: Selection) -> int:
-    covered = selection.covers(one)
-    if not (covered and one.sound):
-        try:
-            seen = view(read_stored(connection, one))
-            rows = selection.rows(one, seen)
-            return _take_out(connection, one, _without(one, seen, rows), len(rows))
-        except DAMAGE:
-            # Nobody knows what is in it: it goes when all of it may go.
-            pass
-    if not covered:
+    # Nobody knows when a block was whose header and content are damaged: it goes with the one behind it.
+    known = one if one.sound else _follower(connection, one, selection)
+    if known is None or not selection.touches(known):
         return 0
-    remove(connection, [one])
-    return one.entries
-
-
-def _take_out(connection: sqlite3.Connection, one: Header, after: Header, count: int) -> int:
-    """Write the header without `count` entries; also where none went, but it was not as it had been written."""
-    if not count and one.sound:
-        return 0
-    if not after.entries:
+    if selection.covers(known):
         remove(connection, [one])
-        return count
+        return one.entries
+    if not one.sound:
+        return 0
+    try:
+        seen = view(read_stored(connection, one))
+        rows = selection.rows(one, seen)
+        after = _without(one, seen, rows)
+    except DAMAGE:
+        # Nobody knows what is in it: it goes when all of it may go.
+        return 0
+    if rows and not after.entries:
+        remove(connection, [one])
+    elif rows:
+        _write(connection, after)
+    return len(rows)
+
+
+def _believed(connection: sqlite3.Connection, one: Header, row: Sequence[Any], damage: Damage) -> Header:
+    """The header; a damaged one as its block says, where it does, written anew."""
+    if not one.sound:
+        stored = looked_into(read_stored(connection, one), damage)
+        if stored is None:
+            return one
+        one = stored.header
+    if values(one) != row:
+        _write(connection, one)
+    return one
+
+
+def _follower(connection: sqlite3.Connection, one: Header, selection: Selection) -> Header | None:
+    """The next block whose header is sound, where all of it is asked for whatever the level."""
+    if selection.level is not None:
+        return None
+    for table in TABLES:
+        sql = f"SELECT {COLUMNS} FROM {table} WHERE id > ? AND {MARKED} ORDER BY id LIMIT 1"  # noqa: S608
+        for row in connection.execute(sql, (one.id,)).fetchall():
+            return header(row, sealed=table == "blocks")
+    return None
+
+
+def _write(connection: sqlite3.Connection, one: Header) -> None:
     columns = ", ".join(f"{column} = ?" for column in COLUMNS.split(", "))
     connection.execute(
         f"UPDATE {'blocks' if one.sealed else 'head'} SET {columns} WHERE id = ?",  # noqa: S608
-        (*values(after), one.id),
+        (*values(one), one.id),
     )
-    return count
 
 
 def _without(one: Header, seen: BlockView | FlushView, rows: Sequence[int]) -> Header:

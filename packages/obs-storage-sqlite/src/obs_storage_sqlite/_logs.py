@@ -11,7 +11,7 @@ from obs_core.cursors import cursor_text
 from ._database import Database
 from ._deletion import TABLES, Selection, delete, newest_kept, oldest_of
 from ._flushes import pieces
-from ._headers import column_of, size_column_of
+from ._headers import CREDIBLE, column_of, size_column_of
 from ._looking import Damage, answers_of
 from ._maintenance import compact
 from ._paging import Page, Pager, together
@@ -42,7 +42,7 @@ class SQLiteLogs:
             raise
 
     async def read(self, query: LogQuery) -> AsyncIterator[StoredLog]:
-        pager = Pager(query, use_filters=self.use_filters)
+        pager = Pager(query, self.damage, use_filters=self.use_filters)
         left = query.limit
         while not pager.finished:
             page: Page = await self._resource.read(pager.page)
@@ -60,10 +60,12 @@ class SQLiteLogs:
         return await self._delete(Selection(before=timestamp, level=level))
 
     async def keep_newest(self, count: int, *, level: str | None = None) -> int:
+        await self._mend()
         upto = await self._resource.run(lambda database: newest_kept(database, count, level))
         return await self._delete(Selection(upto=upto, level=level)) if upto else 0
 
     async def shrink(self, max_bytes: int, *, level: str | None = None) -> int:
+        await self._mend()
         # What was deleted by level is given back first, else younger entries of other levels paid for it.
         while level is None and await self.size() > max_bytes and await compact(self._resource, self.damage):
             pass
@@ -84,11 +86,16 @@ class SQLiteLogs:
         return await self._sum(size_column_of(level))
 
     async def _sum(self, expression: str) -> int:
-        sql = " UNION ALL ".join(f"SELECT sum({expression}) FROM {table}" for table in TABLES)  # noqa: S608
+        sums = [f"SELECT sum({expression}) FROM {table} WHERE {CREDIBLE}" for table in TABLES]  # noqa: S608
+        sql = " UNION ALL ".join(sums)
         return sum(row[0] or 0 for row in await self._resource.fetch(sql, ()))
 
+    async def _mend(self) -> None:
+        """Before anything is deleted by number or size: what a damaged header holds is not counted."""
+        await self._resource.run(lambda database: delete(database, Selection(upto=0), self.damage))
+
     async def _delete(self, selection: Selection) -> int:
-        deleted = await self._resource.run(lambda database: delete(database, selection))
+        deleted = await self._resource.run(lambda database: delete(database, selection, self.damage))
         if deleted:
             await self._resource.run(Database.give_back)
         return deleted

@@ -11,8 +11,7 @@ import msgspec
 from obs_core import LogEntry, LogQuery, Registry, StorageError
 
 from ._flushes import FlushView
-from ._headers import Header
-from ._paging import Stored
+from ._headers import Header, Stored
 from ._views import BlockView
 
 _MINUTE: Final = 60.0

@@ -3,33 +3,27 @@
 A page is one short read transaction on a connection of its own; nothing is held in the file between two pages.
 """
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 from zlib import crc32
 
 import aiosqlite
 
-from obs_core import LEVELS, SEVERITY, CursorExpiredError, LogQuery
+from obs_core import CursorExpiredError, LogQuery
 from obs_core.cursors import parse_cursor
 
 from ._blocks import PARTS, folded
 from ._filters import GRAM, Probe, by_stripe, holds, text_probes, value_key, value_probes
-from ._headers import COLUMNS, Header, conditions, header
+from ._headers import COLUMNS, LOWEST, POSSIBLE, Header, Stored, conditions, header, may_answer
+from ._looking import Damage
+from ._mending import looked_into
 
 _TARGET: Final = 4000
 _MAX_BYTES: Final = 4_000_000
 _MAX_BLOCKS: Final = 16
 _MAX_HEADERS: Final = 1024
 _VARIABLES: Final = 500
-# The place among the counts of the least severe level that a severity lets through.
-_LOWEST: Final = {0: 0, **{SEVERITY[level]: place for place, level in enumerate(LEVELS)}}
-
-
-class Stored(NamedTuple):
-    """A block with its data: number of the part → checksum and bytes. A flush row has one part, 0."""
-
-    header: Header
-    parts: dict[int, tuple[int, bytes]]
 
 
 class Page(NamedTuple):
@@ -43,9 +37,12 @@ class Page(NamedTuple):
 class Pager:
     """Reads page after page; small ones first, since often the first answers suffice."""
 
-    def __init__(self, query: LogQuery, *, use_filters: bool = True) -> None:
+    def __init__(self, query: LogQuery, damage: Damage, *, use_filters: bool = True) -> None:
         self._query = query
+        self._damage = damage
         self._place: int | None = None
+        # Of flush rows and of blocks the last header that was dealt with, damaged or not.
+        self._seen: dict[bool, int | None] = {}
         self.generation = ""
         self._probes = by_stripe(probes(query) if use_filters else [])
         self._headers, self._blocks = 16, 1
@@ -57,16 +54,34 @@ class Pager:
         start = self._place
         headers = await self._next_headers(connection)
         complete = len(headers) < self._headers
-        passed = await self._sift(connection, headers)
-        chosen, rest = _cut(passed, self._blocks, self._query)
-        if rest:
-            self._place = _end(chosen[-1], self._query)
-        elif headers:
-            self._place = _end(headers[-1][0], self._query)
+        may = [one for one in headers if may_answer(one[0], self._query, start)]
+        chosen, rest = _cut(await self._sift(connection, may), self._blocks, self._query)
+        self._pass(chosen if rest else [one for one, _ in headers])
+        blocks = await self._readable(await _with_data(connection, chosen), start)
         self.finished = complete and not rest
         self._headers = min(4 * self._headers, _MAX_HEADERS)
         self._blocks = min(2 * self._blocks, _MAX_BLOCKS)
-        return Page(await _with_data(connection, chosen), start, self._place)
+        return Page(blocks, start, self._place)
+
+    def _pass(self, headers: Sequence[Header]) -> None:
+        """These are dealt with; what lies between them, too. A damaged one does not say where it ends."""
+        for sealed in (False, True):
+            ids = [one.id for one in headers if one.sealed == sealed]
+            self._seen[sealed] = self._further(self._seen.get(sealed), ids)
+        self._place = self._further(self._place, [_end(one, self._query) for one in headers if one.sound])
+
+    def _further(self, place: int | None, others: list[int]) -> int | None:
+        known = others if place is None else [place, *others]
+        return (min if self._query.order == "desc" else max)(known, default=None)
+
+    async def _readable(self, blocks: list[Stored], start: int | None) -> list[Stored]:
+        """The blocks, those with damaged headers as their content says, where it does."""
+        if all(one.header.sound for one in blocks):
+            return blocks
+        seen = [await asyncio.to_thread(looked_into, one, self._damage) for one in blocks]
+        found = [one for one in seen if one is not None and may_answer(one.header, self._query, start)]
+        self._pass([one.header for one in found])
+        return found
 
     async def _look(self, connection: aiosqlite.Connection) -> None:
         """A cursor belongs to a file, and each page may come from another one than the writer has open."""
@@ -90,7 +105,7 @@ class Pager:
         return found
 
     def _sql(self, table: str) -> tuple[str, list[Any]]:
-        where, bounds = conditions(self._query, self._place)
+        where, bounds = conditions(self._query, self._place, self._seen.get(table == "blocks"))
         way = "DESC" if self._query.order == "desc" else "ASC"
         stripe = next(iter(self._probes), None)
         if table == "head" or stripe is None:
@@ -111,7 +126,7 @@ class Pager:
             return [one for one, _ in headers]
         passed = [one for one, row in headers if _may_hold(row, stripes[0][1])]
         for stripe, places in stripes[1:]:
-            ids = [one.id * 8 + PARTS + stripe for one in passed if one.sealed]
+            ids = _part_ids(passed, [PARTS + stripe])
             rows = {row[0] // 8: row[1:] for row in await _parts(connection, ids)}
             passed = [one for one in passed if _may_hold(rows.get(one.id), places)]
         return passed
@@ -148,12 +163,14 @@ def _cut(headers: Sequence[Header], blocks: int, query: LogQuery) -> tuple[list[
             if query.limit is None or _narrow(query)
             else found >= query.limit
         )
-        if chosen and (enough or rows + one.rows > _MAX_BLOCKS * _TARGET or size + one.size > _MAX_BYTES):
+        if chosen and (
+            not one.sound or enough or rows + one.rows > _MAX_BLOCKS * _TARGET or size + one.size > _MAX_BYTES
+        ):
             return chosen, True
         chosen.append(one)
         rows += one.rows
         size += one.size
-        found += sum(one.counts[_LOWEST[query.severity] :])
+        found += sum(one.counts[LOWEST[query.severity] :])
     return chosen, False
 
 
@@ -173,13 +190,16 @@ def _end(one: Header, query: LogQuery) -> int:
 
 async def _with_data(connection: aiosqlite.Connection, headers: Sequence[Header]) -> list[Stored]:
     stored = {one.id: Stored(one, {}) for one in headers}
-    sealed = [one.id * 8 + part for one in headers if one.sealed for part in range(PARTS)]
-    for id_, checksum, data in await _parts(connection, sealed):
+    for id_, checksum, data in await _parts(connection, _part_ids(headers, range(PARTS))):
         stored[id_ // 8].parts[id_ % 8] = (checksum, data)
     flushes = [one.id for one in headers if not one.sealed]
     for id_, checksum, data in await _parts(connection, flushes, "head"):
         stored[id_].parts[0] = (checksum, data)
     return list(stored.values())
+
+
+def _part_ids(headers: Sequence[Header], parts: Sequence[int]) -> list[int]:
+    return [one.id * 8 + part for one in headers if one.sealed and one.id in POSSIBLE for part in parts]
 
 
 async def _parts(connection: aiosqlite.Connection, ids: Sequence[int], table: str = "parts") -> list[Any]:

@@ -13,9 +13,9 @@ from obs_core import LogEntry
 from ._database import Database
 from ._deletion import read_stored, remove
 from ._flushes import MAX_ENTRIES, MAX_RAW
-from ._headers import COLUMNS, SIZE_LEFT, Header, header
-from ._looking import DAMAGE, view
-from ._paging import Stored
+from ._headers import COLUMNS, POSSIBLE, SIZE_LEFT, Header, Stored, header
+from ._looking import DAMAGE
+from ._mending import opened
 from ._sealed import Sealed, build, insert_block, insert_header
 
 # Tiny flushes are merged when there are so many, though they make no full block yet.
@@ -63,8 +63,8 @@ def merge(plan: Plan) -> Merged:
     problem = ""
     for one in plan.stored:
         try:
-            seen = view(one)
-            rows = one.header.live()
+            known, seen = opened(one)
+            rows = known.live()
             found = seen.entries(rows)
         except DAMAGE as error:
             problem = str(error)
@@ -111,8 +111,15 @@ def _read(database: Database, table: str, headers: Sequence[Header]) -> Plan:
 
 
 def _oldest_flushes(connection: sqlite3.Connection) -> list[tuple[Header, int]]:
-    sql = f"SELECT {COLUMNS}, raw FROM head ORDER BY id LIMIT {_MAX_FLUSHES}"  # noqa: S608
-    return [(header(row[:-1], sealed=False), row[-1]) for row in connection.execute(sql).fetchall()]
+    sql = (
+        f"SELECT {COLUMNS}, raw FROM head WHERE id BETWEEN {POSSIBLE.start} AND {POSSIBLE.stop}"  # noqa: S608
+        f" ORDER BY id LIMIT {_MAX_FLUSHES}"
+    )
+    return [
+        # No checksum is over the size, which tells only when a block is full.
+        (header(row[:-1], sealed=False), row[-1] if row[-1] in range(MAX_RAW) else MAX_RAW)
+        for row in connection.execute(sql).fetchall()
+    ]
 
 
 def _replace(connection: sqlite3.Connection, table: str, old: Sequence[Header], block: Sealed) -> bool:

@@ -13,14 +13,14 @@ from obs_core import StorageError
 from ._blocks import PARTS, block_filter
 from ._filters import stripes
 from ._flushes import count_levels
-from ._headers import COLUMNS, header
+from ._headers import COLUMNS, LOWEST_ID, Stored, as_told, header, is_sealed_by
 from ._looking import DAMAGE, view
 from ._metric_paging import Opened, chunks
-from ._paging import Stored
 from ._points import SeriesCache, unpack_series, unpack_values
 from ._resource import Resource
 
 _POINTS: Final = 500
+_ORPHANS: Final = "SELECT DISTINCT id / 8 FROM parts WHERE id / 8 NOT IN (SELECT id FROM blocks)"
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -33,11 +33,13 @@ class Problem(msgspec.Struct, frozen=True):
 async def verify(resource: Resource) -> AsyncIterator[Problem]:
     """Every problem of a file; nothing is held between two blocks, and writers do not wait."""
     for table in ("blocks", "head"):
-        place = 0
+        place = LOWEST_ID
         while (stored := await resource.read(_reader(table, place))) is not None:
             place = stored.header.id
             for what in await asyncio.to_thread(block_problems, stored):
                 yield Problem(f"{table} {place}", what)
+    for (block,) in await resource.fetch(_ORPHANS, ()):
+        yield Problem(f"parts {8 * block}", "they belong to no block: the id of a header may be damaged")
     place = 0
     while (window := await resource.read(_window_reader(place))) is not None:
         place = window[0]
@@ -56,7 +58,8 @@ async def verify(resource: Resource) -> AsyncIterator[Problem]:
 
 def block_problems(stored: Stored) -> list[str]:
     """What is wrong with a block or a flush row. Pure."""
-    one = stored.header
+    told = stored.header.told
+    one = stored.header if told is None else as_told(told, sealed=stored.header.sealed)
     problems = [
         f"the checksum of part {n} is wrong"
         for n, (sum_, data) in stored.parts.items()
@@ -77,7 +80,7 @@ def block_problems(stored: Stored) -> list[str]:
             ("counts by level", one.counts, counts),
             ("oldest in time", True, one.oldest <= min(times)),
             ("newest in time", True, one.newest >= max(times)),
-            ("checksum", True, one.sound),
+            ("checksum", True, stored.header.sound),
         ]
         if one.sealed and len(stored.parts) > 1:
             bits = [stored.parts[number][1] for number in range(PARTS, PARTS + 4)]
@@ -124,6 +127,8 @@ def _reader(table: str, place: int) -> Any:
         if not rows:
             return None
         one = header(rows[0], sealed=table == "blocks")
+        if not is_sealed_by(one, rows[0][-1]):
+            one = one._replace(told=tuple(rows[0]))
         parts = "SELECT id % 8, checksum, data FROM parts WHERE id BETWEEN :id * 8 AND :id * 8 + 7"
         flush = "SELECT 0, checksum, data FROM head WHERE id = :id"
         found = await connection.execute_fetchall(parts if one.sealed else flush, {"id": one.id})

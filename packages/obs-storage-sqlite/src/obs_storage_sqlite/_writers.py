@@ -17,6 +17,8 @@ from itertools import chain
 from typing import Final, NamedTuple
 
 from ._columns import array_of, bytes_of
+from ._flushes import MAX_ENTRIES
+from ._headers import CREDIBLE, POSSIBLE
 
 Range = tuple[int, int]
 _RANGES: Final = 1000
@@ -104,8 +106,10 @@ def unpack(data: bytes) -> "dict[str, array[int]]":
 
 def highest(connection: sqlite3.Connection) -> int:
     """The highest cursor that was ever given."""
-    sql = """SELECT max(coalesce((SELECT max(last) FROM writers), 0),
-                        coalesce((SELECT last FROM head ORDER BY id DESC LIMIT 1), 0))"""
+    # A damaged header tells no end, but no row is longer.
+    newest = f"SELECT CASE WHEN {CREDIBLE} THEN last ELSE id + {MAX_ENTRIES} END FROM head"  # noqa: S608
+    newest += f" WHERE id < {POSSIBLE.stop} ORDER BY id DESC LIMIT 1"
+    sql = f"SELECT max(coalesce((SELECT max(last) FROM writers), 0), coalesce(({newest}), 0))"  # noqa: S608
     return int(connection.execute(sql).fetchone()[0])
 
 
