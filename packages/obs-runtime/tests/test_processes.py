@@ -76,6 +76,23 @@ def test_what_was_logged_last_is_stored_when_the_process_ends(tmp_path, end, sta
     assert stored(tmp_path / "obs.db") == ["last"]
 
 
+@pytest.mark.parametrize("end", ["", "time.sleep(0.3)", "os.kill(os.getpid(), signal.SIGTERM)"])
+def test_what_a_runtime_that_nobody_holds_was_given_is_stored_at_the_end(tmp_path, end):
+    path = tmp_path / "obs.db"
+    code = f"""
+def main():
+    runtime = EmbeddedRuntime(SQLiteStorage({str(path)!r}))
+    runtime.start()
+    logging.getLogger("shop").warning("last")
+
+main()
+{end}
+"""
+    command = [sys.executable, "-c", HEAD.partition("runtime = ")[0] + code]
+    subprocess.run(command, capture_output=True, check=False, timeout=60)
+    assert stored(path) == ["last"]
+
+
 def test_what_was_logged_before_an_exception_at_import_is_stored(tmp_path):
     (tmp_path / "broken.py").write_text(
         "import __main__\n__main__.log.warning('last')\nraise ValueError('broken')"

@@ -39,11 +39,18 @@ class Exiting(Protocol):
         """Write, and wait for it for at most a second."""
 
 
+class Leaving(Protocol):
+    def stop(self, timeout: float) -> bool:
+        """End after a last pass; whether it ended in time."""
+
+
 class _Hooks:
     """The hooks of this process."""
 
     def __init__(self) -> None:
         self.runtimes: weakref.WeakSet[Exiting] = weakref.WeakSet()
+        # Their threads keep them, for as long as they run.
+        self.leaving: weakref.WeakSet[Leaving] = weakref.WeakSet()
         self.next_look = 0.0
         self._finalizer: multiprocessing.util.Finalize | None = None
 
@@ -56,6 +63,12 @@ class _Hooks:
     def last_write(self) -> None:
         for runtime in list(self.runtimes):
             runtime.last_write()
+        self.let_leave(monotonic() + _LAST)
+
+    def let_leave(self, deadline: float) -> None:
+        """Wait for those whose runtimes are gone."""
+        for background in list(self.leaving):
+            background.stop(max(deadline - monotonic(), 0.0))
 
 
 _hooks: Final = _Hooks()
@@ -67,6 +80,11 @@ multiprocessing.util.register_after_fork(_hooks, _Hooks.finalize)
 def watch(runtime: Exiting) -> None:
     """Call this runtime at the end of the process, while it lives."""
     _hooks.runtimes.add(runtime)
+
+
+def leave(background: Leaving) -> None:
+    """Let it end by itself; at the end of the process it is waited for."""
+    _hooks.leaving.add(background)
 
 
 def due() -> bool:
@@ -111,7 +129,8 @@ def _caught_by_c(number: int) -> bool:
 
 
 def look_again() -> None:
-    """In a forked child: a server may reset all signals after this."""
+    """In a forked child: a server may reset all signals after this, and who leaves does so in the parent."""
+    _hooks.leaving.clear()
     _hooks.next_look = 0.0
 
 
@@ -132,6 +151,7 @@ class _Chained:
         deadline = monotonic() + _LAST
         for answer in [runtime.ask(last=True) for runtime in runtimes]:
             wait_for(answer, deadline - monotonic())
+        _hooks.let_leave(deadline)
         signal.signal(number, signal.SIG_DFL)
         signal.raise_signal(number)
 

@@ -213,6 +213,7 @@ class EmbeddedRuntime:
         try:
             warnings.warn(f"the runtime of {self.storage!r} was never stopped", ResourceWarning, stacklevel=2)
         finally:
+            _exits.leave(background)
             self._stop(0.0)
 
     def _stop(self, timeout: float) -> None:
