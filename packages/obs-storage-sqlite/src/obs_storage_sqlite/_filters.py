@@ -2,9 +2,13 @@
 
 A filter may say yes where the answer is no, never the other way round. It is cut into `STRIPES` of equal width, so
 that a search over many blocks reads the few stripes that its probes fall into. Pure.
+
+What folding makes of a letter depends on the Unicode tables of the Python that sealed the block: where there is any but
+ASCII in its messages, the filter is marked with their version.
 """
 
 import sys
+import unicodedata
 from array import array
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -18,6 +22,10 @@ _PROBES_PER_VALUE: Final = 3
 # The GIL is held while a set grows; in slices of so many bytes that is half a millisecond.
 _SLICE: Final = 32_768
 _MASK: Final = 0xFFFFFFFF
+
+_CHECKSUM: Final = (1 << 32) - 1
+# The version as a number that is not 0: 15.1.0 is 150100.
+TABLES: Final = int("".join(f"{int(part):02}" for part in unicodedata.unidata_version.split(".")))
 
 Probe = tuple[int, int]
 
@@ -34,6 +42,24 @@ def build(text: bytes, values: Iterable[bytes]) -> bytes:
     for number in hashes:
         flags[(number & 3) * width + (number >> 2) % width] = 49
     return int(flags, 2).to_bytes(STRIPES * width // 8, "big")
+
+
+def sum_of(stripe: bytes, tables: int) -> int:
+    """The checksum of a stripe, and above it the version of the tables that the filter depends on; 0 for none."""
+    return tables << 32 | crc32(stripe)
+
+
+def is_whole(stripe: bytes, checksum: object) -> bool:
+    """Whether a stripe is as it was written."""
+    return isinstance(checksum, int) and checksum & _CHECKSUM == crc32(stripe)
+
+
+def is_foreign(checksum: int) -> bool:
+    """Whether a filter depends on tables that are not ours: it may deny a text that is not all ASCII.
+
+    ASCII is safe: what folds to it is settled, as Unicode never changes the folding of a letter that it has.
+    """
+    return checksum >> 32 not in (0, TABLES)
 
 
 def text_probes(text: bytes) -> list[Probe]:

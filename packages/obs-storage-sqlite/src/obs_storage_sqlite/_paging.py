@@ -6,7 +6,6 @@ A page is one short read transaction on a connection of its own; nothing is held
 import asyncio
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
-from zlib import crc32
 
 import aiosqlite
 
@@ -14,7 +13,17 @@ from obs_core import CursorExpiredError, LogQuery
 from obs_core.cursors import parse_cursor
 
 from ._blocks import PARTS, folded
-from ._filters import GRAM, Probe, by_stripe, holds, text_probes, value_key, value_probes
+from ._filters import (
+    GRAM,
+    Probe,
+    by_stripe,
+    holds,
+    is_foreign,
+    is_whole,
+    text_probes,
+    value_key,
+    value_probes,
+)
 from ._headers import COLUMNS, LOWEST, POSSIBLE, Header, Stored, conditions, header, may_answer
 from ._looking import Damage
 from ._mending import looked_into
@@ -45,6 +54,7 @@ class Pager:
         self._seen: dict[bool, int | None] = {}
         self.generation = ""
         self._probes = by_stripe(probes(query) if use_filters else [])
+        self._folds = not folded(query.text).isascii()
         self._headers, self._blocks = 16, 1
         self.finished = False
 
@@ -124,12 +134,18 @@ class Pager:
         stripes = list(self._probes.items())
         if not stripes:
             return [one for one, _ in headers]
-        passed = [one for one, row in headers if _may_hold(row, stripes[0][1])]
+        passed = [one for one, row in headers if self._may_hold(row, stripes[0][1])]
         for stripe, places in stripes[1:]:
             ids = _part_ids(passed, [PARTS + stripe])
             rows = {row[0] // 8: row[1:] for row in await _parts(connection, ids)}
-            passed = [one for one in passed if _may_hold(rows.get(one.id), places)]
+            passed = [one for one in passed if self._may_hold(rows.get(one.id), places)]
         return passed
+
+    def _may_hold(self, row: Any, places: Sequence[int]) -> bool:
+        """Whether a stripe, given by its checksum and bytes, lets a block through; one that is damaged does."""
+        if row is None or row[1] is None or not is_whole(row[1], row[0]):
+            return True
+        return (self._folds and is_foreign(row[0])) or holds(row[1], places)
 
 
 def probes(query: LogQuery) -> list[Probe]:
@@ -143,13 +159,6 @@ def probes(query: LogQuery) -> list[Probe]:
     for name, value in query.attributes.items():
         found.update(value_probes(value_key(name, value)))
     return sorted(found)
-
-
-def _may_hold(row: Any, places: Sequence[int]) -> bool:
-    """A filter that is missing or damaged excludes nothing."""
-    if row is None or row[1] is None or crc32(row[1]) != row[0]:
-        return True
-    return holds(row[1], places)
 
 
 def _cut(headers: Sequence[Header], blocks: int, query: LogQuery) -> tuple[list[Header], bool]:

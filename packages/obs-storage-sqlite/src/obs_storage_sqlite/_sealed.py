@@ -3,14 +3,13 @@
 import sqlite3
 from collections.abc import Sequence
 from typing import Final, NamedTuple
-from zlib import crc32
 
 import msgspec
 
 from obs_core import LEVELS, LogEntry, StorageError
 
-from ._blocks import block_filter, encode_block
-from ._filters import stripes
+from ._blocks import PARTS, block_filter, encode_block
+from ._filters import TABLES, stripes, sum_of
 from ._flushes import count_levels, level_sizes, time_bounds
 from ._headers import COLUMNS, Header, shares, stored_size, values
 from ._views import BlockView
@@ -23,6 +22,7 @@ class Sealed(NamedTuple):
 
     header: Header
     parts: list[bytes]
+    tables: int = 0
 
 
 def build(cursors: Sequence[int], entries: Sequence[LogEntry]) -> Sealed:
@@ -40,6 +40,7 @@ def build(cursors: Sequence[int], entries: Sequence[LogEntry]) -> Sealed:
     return Sealed(
         Header(*(cursors[0], cursors[-1], len(entries), oldest, newest), *(counts, sizes, size, None, True)),
         parts,
+        0 if all(entry.message.isascii() for entry in entries) else TABLES,
     )
 
 
@@ -48,7 +49,10 @@ def insert_block(connection: sqlite3.Connection, block: Sealed) -> None:
     insert_header(connection, block.header)
     connection.executemany(
         "INSERT INTO parts VALUES (?, ?, ?)",
-        [(8 * block.header.id + part, crc32(data), data) for part, data in enumerate(block.parts)],
+        [
+            (8 * block.header.id + part, sum_of(data, block.tables if part >= PARTS else 0), data)
+            for part, data in enumerate(block.parts)
+        ],
     )
 
 
