@@ -165,9 +165,9 @@ def forget(loop, main_task):
         traceback.print_exc()
 
 async def main():
+    loop, main_task = asyncio.get_running_loop(), asyncio.current_task()
+    loop.slow_callback_duration = 60.0  # a machine that is busy is no warning
     async with SQLiteStorage(sys.argv[1]) as storage:
-        loop, main_task = asyncio.get_running_loop(), asyncio.current_task()
-        loop.slow_callback_duration = 60.0  # a machine that is busy is no warning
         reading = asyncio.create_task(storage.read(slow))
         for _ in range(6):
             await asyncio.sleep(0.002)
