@@ -24,6 +24,7 @@ from shared.ingest import bench_ingest, bench_writers
 from shared.metrics import bench_metrics
 from shared.reading import bench_queries, bench_scan, bench_size
 from shared.real import bench_real
+from shared.streams import bench_stream
 from shared.tools import report, seal_all
 from shared.upkeep import bench_retention, longest_lock
 
@@ -61,7 +62,7 @@ async def bench_logs(folder: Path, entries: list[LogEntry], count: int) -> None:
 
 async def main(options: argparse.Namespace) -> None:
     folder = Path(tempfile.mkdtemp(prefix="obs-bench-", dir=options.data))
-    wanted = options.only or ["ingest", "writers", "metrics", "logs"]
+    wanted = options.only or ["ingest", "writers", "metrics", "logs", "stream"]
     print(f"SQLite {sqlite3.sqlite_version}, Python {sys.version.split()[0]}, {os.cpu_count()} cores")
     report("what", "ours", "peer", "ratio", "budget")
     try:
@@ -71,6 +72,8 @@ async def main(options: argparse.Namespace) -> None:
                 await work(folder, entries)
         if "logs" in wanted:
             await bench_logs(folder, entries, options.entries)
+        if "stream" in wanted:
+            await bench_stream(folder, entries, options.entries)
         if options.logs:
             await bench_real(folder, options.logs)
     finally:
@@ -82,5 +85,7 @@ if __name__ == "__main__":
     parser.add_argument("--entries", type=int, default=1_000_000)
     parser.add_argument("--logs", type=Path)
     parser.add_argument("--data", type=Path, help="a folder on the disk to measure")
-    parser.add_argument("--only", nargs="*", choices=["ingest", "writers", "metrics", "logs", "real"])
+    parser.add_argument(
+        "--only", nargs="*", choices=["ingest", "writers", "metrics", "logs", "stream", "real"]
+    )
     asyncio.run(main(parser.parse_known_args()[0]))
