@@ -85,3 +85,29 @@ with runtime, EmbeddedRuntime(MemoryStorage()) as other:
     log.warning("still")
 """
     assert stderr_of(code) == ["once", "still"]
+
+
+def test_a_fork_beside_a_configuration_of_logging_waits_for_it_and_not_for_ever():
+    code = """
+import faulthandler, os, threading, time
+class Closes(logging.Handler):
+    def close(self):
+        closing.set()
+        time.sleep(0.2)  # as one that writes what it holds
+        super().close()
+closing = threading.Event()
+faulthandler.dump_traceback_later(20, exit=True)
+with runtime:
+    runtime.flush()
+    log.addHandler(Closes())
+    options = {"version": 1, "disable_existing_loggers": False}
+    thread = threading.Thread(target=logging.config.dictConfig, args=(options,))
+    thread.start()
+    assert closing.wait(10)
+    pid = os.fork()
+    if not pid:
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+    thread.join()
+"""
+    assert stderr_of(code) == []

@@ -24,6 +24,7 @@ class _Console(logging.Handler):
 _CONSOLE: Final = _Console(logging.WARNING)
 # A fork waits no longer for one that prints, as to a pipe that nobody reads.
 _PATIENCE: Final = 0.05
+_LOGGING: Final = logging._lock  # type: ignore[attr-defined]  # it has no other name
 _held = threading.local()
 
 
@@ -43,14 +44,19 @@ def take_off(root: logging.Logger, handler: LogHandler) -> None:
 def before_fork() -> None:
     """Keep others from printing: a lock of stderr that is held while the process forks is never freed in the child."""
     last = logging.lastResort
-    lock = None if last is None else last.lock
-    _held.lock = lock if lock is not None and lock.acquire(timeout=_PATIENCE) else None
+    _held.locks = []
+    # In this order: who configures logging holds its own lock, which `logging` itself takes for each fork, and closes
+    # the printing handler under it.
+    for lock in (_LOGGING, None if last is None else last.lock):
+        if lock is None or not lock.acquire(timeout=_PATIENCE):
+            return
+        _held.locks.append(lock)
 
 
 def after_fork_in_parent() -> None:
     """Let them go on. In the child `logging` has made its locks anew."""
-    if _held.lock is not None:
-        _held.lock.release()
+    while _held.locks:
+        _held.locks.pop().release()
 
 
 def _reaches_another(name: str) -> bool:
