@@ -23,7 +23,7 @@ from obs_core import (
 )
 from obs_core.encoders import parse_series_key
 from obs_core.servers import capture_servers
-from obs_runtime import EmbeddedRuntime, _background
+from obs_runtime import EmbeddedRuntime, _background, _work
 from obs_storage_sqlite import SQLiteStorage
 
 pytestmark = pytest.mark.integration
@@ -612,3 +612,86 @@ def test_loggers_that_keep_to_themselves_are_named_once_and_no_others(capfd):
     said = capfd.readouterr().err
     assert said.count("do not propagate") == 1
     assert "since they do not propagate: apart; add" in said
+
+
+class Gate:
+    """Before what a storage really does: the first write waits until it is let go, and fails where it is told to."""
+
+    def __init__(self, storage: MemoryStorage, error: Exception | None = None) -> None:
+        self.reached, self.open = threading.Event(), threading.Event()
+        self._error, self._write = error, storage.logs.write
+        storage.logs.write = self.write
+
+    async def write(self, entries: list[LogEntry]) -> None:
+        is_first = not self.reached.is_set()
+        self.reached.set()
+        while not self.open.is_set():  # noqa: ASYNC110  # another thread lets go
+            await asyncio.sleep(0.01)
+        if is_first and self._error is not None:
+            raise self._error
+        await self._write(entries)
+
+
+def test_a_last_write_gives_up_nothing_that_another_did_not_store(capfd):
+    storage = MemoryStorage()
+    gate = Gate(storage, StorageError("busy for a moment"))
+    with EmbeddedRuntime(storage, signals=False, flush_interval=60) as runtime:
+        runtime.logger("shop").error("kept")
+        assert gate.reached.wait(10)
+        answer = runtime.ask(last=True)
+        gate.open.set()
+        assert answer.get(timeout=10)
+        assert messages(storage) == ["kept"]
+    assert "lost" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("by_signal", [False, True])
+def test_a_last_write_beside_a_fork_stores_all(by_signal):
+    storage = MemoryStorage()
+    gate = Gate(storage)
+    with EmbeddedRuntime(storage, signals=False, flush_interval=60) as runtime:
+        for number in range(3000):
+            runtime.logger("shop").info(str(number))
+        runtime._bell.ring()
+        assert gate.reached.wait(10)
+        if by_signal:
+            runtime.hurry()
+        runtime.before_fork()
+        answer = runtime.ask(last=True)
+        gate.open.set()
+        if not by_signal:
+            assert eventually(lambda: not runtime._background.alive)
+            runtime.after_fork_in_parent()
+        # The handler of a signal may be inside the fork: nobody else answers it.
+        assert answer.get(timeout=10)
+        if by_signal:
+            runtime.after_fork_in_parent()
+            runtime.flush()
+        assert len(messages(storage)) == 3000
+
+
+def test_after_a_signal_and_a_fork_each_entry_is_stored_soon():
+    storage = MemoryStorage()
+    with EmbeddedRuntime(storage, signals=False, flush_interval=60) as runtime:
+        runtime.flush()
+        runtime.hurry()
+        runtime.before_fork()
+        assert eventually(lambda: not runtime._background.alive)
+        runtime.after_fork_in_parent()
+        runtime.flush()
+        runtime.logger("shop").info("after")
+        assert eventually(lambda: messages(storage) == ["after"])
+
+
+def test_a_stop_while_the_handler_is_being_put_back_leaves_nothing_on_the_root_logger(monkeypatch):
+    monkeypatch.setattr(_background, "_SECOND", 60.0)
+    root, put_on = logging.getLogger(), _work.put_on
+    known = root.handlers[:]
+    runtime = EmbeddedRuntime(MemoryStorage(), signals=False, flush_interval=60)
+    with runtime:
+        runtime.flush()
+        root.removeHandler(runtime.handler)
+        monkeypatch.setattr(_work, "put_on", lambda *both: (runtime.stop(), put_on(*both)))
+        runtime._work.capture()
+        assert not runtime.running
+        assert root.handlers == known

@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from contextlib import closing, suppress
@@ -20,7 +21,7 @@ from obs_core import (
     ObsError,
     StorageError,
 )
-from obs_runtime import EmbeddedRuntime, _runtime, _standby
+from obs_runtime import EmbeddedRuntime, _background, _runtime, _standby
 from obs_storage_sqlite import SQLiteStorage
 
 pytestmark = pytest.mark.integration
@@ -260,6 +261,26 @@ def test_a_storage_that_opens_late_gets_what_memory_held(monkeypatch, capfd):
         runtime.flush()
         assert messages(storage) == ["early", "late"]
     assert "does not open" in capfd.readouterr().err
+
+
+def test_a_storage_that_opens_while_the_runtime_stops_gets_what_memory_held(monkeypatch, capfd):
+    monkeypatch.setattr(_standby, "PATIENCE", 0.05)
+    monkeypatch.setattr(_standby, "_SHORT", 0.05)
+    # Longer than a busy machine needs.
+    monkeypatch.setattr(_background, "_END", 20.0)
+    monkeypatch.setattr(_runtime, "_STOP", 20.0)
+    storage = Hanging("open")
+    runtime = EmbeddedRuntime(storage, signals=False, flush_interval=0.02)
+    with runtime:
+        runtime.logger("shop").info("early")
+        assert eventually(lambda: runtime.storage.in_memory)
+        timer = threading.Timer(0.3, lambda: setattr(storage, "free", True))
+        timer.start()
+    timer.join()
+    assert "lost" not in capfd.readouterr().err
+    with runtime:
+        runtime.flush()
+        assert messages(storage) == ["early"]
 
 
 @pytest.mark.parametrize("what", ["open", "write"])

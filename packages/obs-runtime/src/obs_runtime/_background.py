@@ -22,8 +22,10 @@ _SECOND: Final = 1.0
 _SHOW_HURRY: Final = 0.2
 # In a series of forks nothing is opened for so long, as the next would have to close it again.
 _SETTLE: Final = 0.05
-# How long a last write may take before the counts are shown all the same.
+# How long a last write may take before the counts are shown all the same, and wait for a storage that opens.
 _PATIENCE: Final = 0.5
+# The same for the end of a runtime, which takes 2 s.
+_END: Final = 1.8
 
 
 class Work(Protocol):
@@ -39,6 +41,9 @@ class Work(Protocol):
 
     async def write(self, *, asked: bool, enough: Callable[[], bool]) -> bool:
         """Store what is queued, until `enough` is true; False where something is left. `asked`: try in any case."""
+
+    async def wait_while_opening(self, seconds: float) -> None:
+        """Until the storage that is about to open has done so, or failed; at most so long."""
 
     async def give_up(self) -> None:
         """The end has come: forget, and tell of, what could not be stored."""
@@ -89,8 +94,7 @@ class Background:
         self._ending = False
         self._pausing = False
         self._left = False
-        self._hurried = False
-        self._until = 0.0
+        self._end = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="obs-background", daemon=True)
 
@@ -103,8 +107,7 @@ class Background:
 
     def hurry(self) -> None:
         """The process begins to stop; safe in signal handlers."""
-        self._hurried = True
-        self._until = monotonic() + _PATIENT
+        self._bell.hurried_until = monotonic() + _PATIENT
         self._bell.ring()
         loop = self._loop
         if loop is not None:
@@ -114,6 +117,7 @@ class Background:
 
     def stop(self, timeout: float) -> bool:
         """End after a last pass; whether it ended in time."""
+        self._end = monotonic() + _END
         self._ending = True
         return self._join(timeout)
 
@@ -177,23 +181,26 @@ class Background:
             if self._leave():
                 return
             await self._wait(woken)
-            if self._hurried and monotonic() > self._until:
-                self._hurried = False
+            if self._hurried and monotonic() > self._bell.hurried_until:
+                self._bell.hurried_until = 0.0
                 self._work.go_on()
             if self._hurried:
                 self._work.begin_to_stop()
 
     async def _pass(self) -> None:
-        answers = self._bell.asked()
-        writing = asyncio.ensure_future(self._work.write(asked=bool(answers), enough=lambda: self._pausing))
+        answers, last = self._bell.asked()
+        until = monotonic() + _PATIENCE
+        # No fork cuts the last one short: nobody may be there for another.
+        writing = asyncio.ensure_future(
+            self._work.write(asked=bool(answers), enough=lambda: self._pausing and not last)
+        )
         if answers:
             # Who asks is at the end, perhaps: a storage that hangs must not keep the counts from the board.
             await asyncio.wait([writing], timeout=_PATIENCE)
             self._work.publish()
         done = await writing
-        last, self._bell.last = self._bell.last, False
-        if last and not done:
-            await self._work.give_up()
+        if last and not done and not self._pausing:
+            done = await self._try_again_or_give_up(until)
             self._work.publish()
         self._bell.written = monotonic()
         for answer in answers:
@@ -226,16 +233,30 @@ class Background:
     async def _finish(self) -> None:
         self._work.publish()
         if not self._pausing:
-            answers = self._bell.asked()
+            answers, _ = self._bell.asked()
             done = await self._work.write(asked=True, enough=lambda: False)
-            if not done:
-                await self._work.give_up()
+            done = done or await self._try_again_or_give_up(self._end)
             for answer in answers:
                 answer.put(done)
         self._work.publish()
 
+    async def _try_again_or_give_up(self, until: float) -> bool:
+        """The end has come: a storage that opens until then gets what is left; without one it is lost."""
+        if self._work.is_opening:
+            await self._work.wait_while_opening(until - monotonic())
+            if await self._work.write(asked=True, enough=lambda: False):
+                return True
+        await self._work.give_up()
+        return False
+
     def _leave(self) -> bool:
         with self._lock:
             # For a fork only with a storage that is open or closed: one that opens for ever would keep the next one.
-            self._left = self._ending and not (self._pausing and self._work.is_opening)
+            # And not from a signal handler that waits for its last write, perhaps inside the fork.
+            waited_for = self._hurried and self._bell.waited_for
+            self._left = self._ending and not (self._pausing and (self._work.is_opening or waited_for))
             return self._left
+
+    @property
+    def _hurried(self) -> bool:
+        return self._bell.hurried_until > 0

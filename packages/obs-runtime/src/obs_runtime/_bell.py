@@ -10,12 +10,12 @@ class Bell:
     """Wakes the background, safe in signal handlers; what is asked waits for the next one where there is none."""
 
     def __init__(self) -> None:
-        self._asked: SimpleQueue[Answer] = SimpleQueue()
+        self._asked: SimpleQueue[tuple[Answer, bool]] = SimpleQueue()
         self._ring: Callable[[], None] = _silent
         self._rung = False
         self.written = 0.0
-        # Whether the process ends once it is answered.
-        self.last = False
+        # After a signal, until when the process is taken to stop by it.
+        self.hurried_until = 0.0
 
     def ring(self) -> None:
         """Wake it soon. Once is enough for all until it has woken: an ERROR costs next to nothing."""
@@ -28,13 +28,12 @@ class Bell:
         self._rung = False
 
     def ask(self, *, last: bool = False) -> Answer:
-        """Ask for a pass; the answer, whether all was stored, comes into a queue of its own.
+        """Ask for a pass, the `last` one where the process ends once it is answered.
 
-        An old answer must not end a new wait.
+        The answer, whether all was stored, comes into a queue of its own: an old one must not end a new wait.
         """
         answer: Answer = SimpleQueue()
-        self.last = self.last or last
-        self._asked.put(answer)
+        self._asked.put((answer, last))
         self.ring()
         return answer
 
@@ -46,13 +45,17 @@ class Bell:
         self._ring = ring
         self._rung = False
 
-    def asked(self) -> list[Answer]:
-        answers = []
+    def asked(self) -> tuple[list[Answer], bool]:
+        """Where the answers go, and whether it is the last pass that one of them asked for."""
+        answers: list[Answer] = []
+        last = False
         while True:
             try:
-                answers.append(self._asked.get_nowait())
+                answer, is_last = self._asked.get_nowait()
             except Empty:
-                return answers
+                return answers, last
+            answers.append(answer)
+            last = last or is_last
 
 
 def _silent() -> None:

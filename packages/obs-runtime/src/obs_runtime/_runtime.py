@@ -104,6 +104,7 @@ class EmbeddedRuntime:
             _running.enter(self, self.registry, self.storage.path)
             self._metrics.take_over()
             self.handler.closed = False
+            self._bell.hurried_until = 0.0
             self._work.stopping.again()
             self._begin()
             self._work.capture()

@@ -139,8 +139,16 @@ class Standby:
                 signs, deadline = seen, monotonic() + seconds
         return not self.is_opening
 
+    async def opened(self, seconds: float) -> None:
+        """When an opening under way has come to an end; at most so long."""
+        if self._opening is not None:
+            await asyncio.wait([self._opening], timeout=max(seconds, 0.0))
+
     async def close(self) -> None:
-        """Let go of the storage; what memory holds stays for the next opening."""
+        """Let go of the storage, also of one that is still about to open.
+
+        What memory holds stays for the next opening: after a fork; at the end it was given up before.
+        """
         if self._opening is not None:
             await asyncio.wait([self._opening])
             self.is_open = self._opening.exception() is None

@@ -71,6 +71,10 @@ class RuntimeWork:
             return False
         return done and self._standby.is_open
 
+    async def wait_while_opening(self, seconds: float) -> None:
+        """Until the storage that is about to open has done so, or failed; at most so long."""
+        await self._standby.opened(seconds)
+
     async def give_up(self) -> None:
         """The end has come: what no storage has taken is lost, counted and said."""
         try:
@@ -151,11 +155,16 @@ class RuntimeWork:
     def capture(self) -> None:
         """Be on the root logger, also after a dictConfig; its level is set only where nobody has set one."""
         root = logging.getLogger()
-        if self._handler.closed or self._handler in root.handlers:
+        if self._is_stopped() or self._handler in root.handlers:
             return
         if root.level == logging.WARNING and not root.handlers:
             root.setLevel(self._options.log_level)
         put_on(root, self._handler)
+        if self._is_stopped():  # meanwhile
+            take_off(root, self._handler)
+
+    def _is_stopped(self) -> bool:
+        return self._handler.closed
 
     def taken_off(self) -> None:
         """Logging is being configured anew: for a moment it is looked again and again whether we are on the root."""
