@@ -21,7 +21,7 @@ from obs_core import (
     ObsError,
     StorageError,
 )
-from obs_runtime import EmbeddedRuntime, _background, _runtime, _standby
+from obs_runtime import EmbeddedRuntime, _background, _exits, _runtime, _standby
 from obs_storage_sqlite import SQLiteStorage
 
 pytestmark = pytest.mark.integration
@@ -181,12 +181,17 @@ def test_memory_keeps_to_the_bounds_of_the_queue_and_errors_longest(tmp_path, ca
 
 
 def test_a_strict_runtime_does_not_start_without_its_storage(obstructed):
-    runtime = EmbeddedRuntime(SQLiteStorage(obstructed), signals=False, strict=True)
+    now = [0.0]
+    runtime = EmbeddedRuntime(SQLiteStorage(obstructed), signals=False, strict=True, monotonic=lambda: now[0])
     with pytest.raises(StorageError, match=str(obstructed)):
         runtime.start()
     assert not runtime.running
     if obstructed.is_dir():
         obstructed.rmdir()
+        # Not tried again at each request.
+        with pytest.raises(StorageError, match=r"is a folder: name a file \(tried within the last 10 s\)"):
+            runtime.start()
+        now[0] = 10.0
         with runtime:
             runtime.logger("shop").info("stored")
             runtime.flush()
@@ -378,6 +383,54 @@ def test_a_strict_runtime_does_not_wait_for_ever(monkeypatch):
     with pytest.raises(StorageError, match=r"did not open in 0\.3 s"):
         EmbeddedRuntime(storage, signals=False, strict=True).start()
     storage.free = True
+
+
+def test_a_strict_runtime_takes_what_others_write_for_an_upgrade_not_for_ever(monkeypatch, tmp_path):
+    for module in (_standby, _runtime):
+        monkeypatch.setattr(module, "PATIENCE", 0.1)
+    monkeypatch.setattr(_standby, "_UPGRADE", 0.5)
+    monkeypatch.setattr(_standby, "_LOOK", 0.0)
+    monkeypatch.setattr(_runtime, "_OPENING", 2.0)
+    monkeypatch.setattr(_runtime, "_STOP", 0.1)
+
+    class Shared(Hanging):
+        path = tmp_path / "obs.db"
+
+    storage, done = Shared("open"), threading.Event()
+
+    def write() -> None:
+        journal = tmp_path / "obs.db-wal"
+        while not done.is_set():
+            journal.write_bytes(b"")
+            journal.unlink()
+
+    other = threading.Thread(target=write)
+    other.start()
+    try:
+        runtime = EmbeddedRuntime(storage, signals=False, strict=True)
+        with pytest.raises(StorageError, match="did not open"):
+            runtime.start()
+        assert not runtime.running
+    finally:
+        done.set()
+        other.join()
+        storage.free = True
+
+
+def test_who_starts_a_strict_runtime_again_does_not_wait_for_the_first():
+    storage = Hanging("open")
+    runtime = EmbeddedRuntime(storage, signals=False, strict=True)
+    first = threading.Thread(target=runtime.start)
+    first.start()
+    try:
+        assert eventually(lambda: runtime.storage.is_opening)
+        _exits.look_again()
+        runtime.start()
+        assert first.is_alive()
+    finally:
+        storage.free = True
+        first.join()
+    runtime.stop()
 
 
 @pytest.mark.parametrize("signal", ["none", "SIGTERM", "stop"])

@@ -27,6 +27,7 @@ _STOP: Final = 2.0
 _LAST: Final = 1.8
 _FORK: Final = 0.05
 _OPENING: Final = 10.0
+_AGAIN: Final = 10.0
 _SERIES: Final = 1.0
 
 
@@ -89,7 +90,7 @@ class EmbeddedRuntime:
         """Begin to capture and to write.
 
         Raises `ConfigurationError` where another runtime of this process runs on this registry or this file; with
-        `strict=True` also what opening the storage raised.
+        `strict=True` also what opening the storage raised, which is not tried again for 10 s.
         """
         background = self._background
         if background is not None and background.alive and not _exits.due():
@@ -101,6 +102,8 @@ class EmbeddedRuntime:
                     # It must not end by itself; whatever it was, the service goes on.
                     self._begin()
                 return
+            if self._options.monotonic() < self._not_before:
+                raise StorageError(f"{self._refusal} (tried within the last {_AGAIN:g} s)")
             _running.enter(self, self.registry, self.storage.path)
             self._metrics.take_over()
             self.handler.closed = False
@@ -108,8 +111,9 @@ class EmbeddedRuntime:
             self._work.stopping.again()
             self._begin()
             self._work.capture()
-            if self.storage.strict:
-                self._insist()
+        # Not under the lock, for which the host's event loop may wait.
+        if self.storage.strict:
+            self._insist()
 
     def stop(self) -> None:
         """Write what is queued, close the storage, end the background; takes at most 2 s."""
@@ -232,21 +236,29 @@ class EmbeddedRuntime:
             _running.leave(self.registry, self.storage.path)
 
     def _insist(self) -> None:
-        """Do not run without the storage; an upgrade of its file may take as long as it needs."""
-        _exits.wait_for(self.ask(), _OPENING)
-        answers = self.storage.wait_while_opening(_OPENING - PATIENCE)
-        if answers:
+        """Do not run without the storage, nor try it at each request; an upgrade of its file may take minutes."""
+        answers = False
+        try:
             _exits.wait_for(self.ask(), _OPENING)
-        if not self.storage.is_open:
-            error = self.storage.error if answers else None
-            self._stop(_STOP)
-            raise error or StorageError(f"{self.storage!r} did not open in {_OPENING:g} s")
+            answers = self.storage.wait_while_opening(_OPENING - PATIENCE)
+            if answers:
+                _exits.wait_for(self.ask(), _OPENING)
+        finally:
+            is_open, error = self.storage.is_open, self.storage.error if answers else None
+            if not is_open:
+                self._stop(_STOP)
+        if not is_open:
+            error = error or StorageError(f"{self.storage!r} did not open in {_OPENING:g} s")
+            self._refusal, self._not_before = str(error), self._options.monotonic() + _AGAIN
+            raise error
 
     def _become_new(self) -> None:
         """In a forked child a lock may be held by a thread that is not there."""
         self._lock = threading.RLock()
         self._forking: set[int] = set()
         self._bell = Bell()
+        # Why a strict start failed, and when it may be tried again.
+        self._refusal, self._not_before = "", float("-inf")
         self._last = None
         self.handler.on_urgent = self._bell.ring
         work, bell = self._work, self._bell  # not the runtime, which the handler must not keep

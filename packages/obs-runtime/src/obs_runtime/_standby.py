@@ -1,6 +1,7 @@
 """The storage of a runtime, and memory in its place while it cannot be opened."""
 
 import asyncio
+from contextlib import suppress
 from time import monotonic, sleep
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
@@ -33,6 +34,8 @@ _BACK_OFF: Final = (1.0, 2.0, 5.0, 10.0, 60.0)
 # Once memory stands in, an opening that takes longer goes on beside the writing.
 _SHORT: Final = 1.0
 _LOOK: Final = 0.02
+# An upgrade may take so long. Nobody can tell its changes from those of others who write meanwhile.
+_UPGRADE: Final = 600.0
 _OVERHEAD: Final = 300
 
 
@@ -130,10 +133,11 @@ class Standby:
     def wait_while_opening(self, seconds: float) -> bool:
         """For another thread: whether the opening came to an end, before nothing had moved for so long.
 
-        One that upgrades the file, which may take minutes, changes it or its journal all the while.
+        One that upgrades the file, which may take minutes, changes it or its journal all the while; as others may who
+        write to it, so 10 minutes are enough in any case.
         """
-        signs, deadline = self._signs(), monotonic() + seconds
-        while self.is_opening and monotonic() < deadline:
+        signs, deadline, end = self._signs(), monotonic() + seconds, monotonic() + _UPGRADE
+        while self.is_opening and monotonic() < min(deadline, end):
             sleep(_LOOK)
             if (seen := self._signs()) != signs:
                 signs, deadline = seen, monotonic() + seconds
@@ -172,7 +176,7 @@ class Standby:
         if self.path is None:
             return []
         files = self.path, self.path.with_name(f"{self.path.name}-wal")
-        return [file.stat().st_mtime_ns if file.exists() else 0 for file in files]
+        return [_changed(file) for file in files]
 
     async def _open(self) -> None:
         await self.given.__aenter__()
@@ -216,6 +220,13 @@ class Standby:
         """Entries and bytes with those that come, as the queue counts them."""
         count = await self._memory.logs.count()
         return count + entries, await self._memory.logs.size() + count * _OVERHEAD + size
+
+
+def _changed(file: "Path") -> int:
+    """When; 0 for one that is not there, as a journal that somebody removes just now."""
+    with suppress(OSError):
+        return file.stat().st_mtime_ns
+    return 0
 
 
 if TYPE_CHECKING:
