@@ -69,7 +69,8 @@ class Pager:
         self._pass(chosen if rest else [one for one, _ in headers])
         blocks = await self._readable(await _with_data(connection, chosen), start)
         self.finished = complete and not rest
-        self._headers = min(4 * self._headers, _MAX_HEADERS)
+        # Where some are left over, there were enough.
+        self._headers = self._headers if rest else min(4 * self._headers, _MAX_HEADERS)
         self._blocks = min(2 * self._blocks, _MAX_BLOCKS)
         return Page(blocks, start, self._place)
 
