@@ -2,7 +2,13 @@
 
 import pytest
 
-from faults.running import files_of_a_service, lock_holder_stands_still, real_disk_full, starts_in_any_case
+from faults.running import (
+    files_of_a_service,
+    lock_holder_stands_still,
+    real_disk_full,
+    starts_in_any_case,
+    starts_on_a_read_only_disk,
+)
 from faults.strange import CASES, name_of
 from harness import TOP
 
@@ -33,3 +39,7 @@ def test_a_process_that_stands_still_in_a_commit_holds_up_nobodys_requests(tmp_p
 
 def test_a_real_disk_that_is_full_costs_old_entries_and_no_request(tmp_path):
     print(real_disk_full(tmp_path, 2.0))
+
+
+def test_a_service_starts_on_a_disk_that_may_only_be_read_and_writes_when_it_may(tmp_path):
+    print(starts_on_a_read_only_disk(tmp_path, 1.0))

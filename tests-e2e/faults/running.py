@@ -7,11 +7,14 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 from harness.history import stored_logs
+from harness.load import Scraper
+from harness.page import metrics_of
 from harness.prometheus import not_here
 from harness.service import Service
 from harness.waiting import until
@@ -243,6 +246,50 @@ def real_disk_full(folder: Path, seconds: float) -> Figures:
         "entries at the end": str(left),
         "lines on stderr": str(len(lines)),
     }
+
+
+def starts_on_a_read_only_disk(folder: Path, seconds: float) -> Figures:
+    """A real file system that may only be read, with what an earlier service left on it, until it is mounted anew.
+
+    The kernel refuses to make it so under a service that has files open for writing; `outages` does that by a shim.
+    """
+    with ExitStack() as stack:
+        data = stack.enter_context(small_disk(folder / "data", 64))
+        earlier = start(stack, folder, Disk(folder / "faults"))
+        is_read_after(earlier, "earlier")
+        earlier.server.stop()
+        _mount_anew(data, "ro")
+        service = start(stack, folder, Disk(folder / "faults"))
+        answers: Counter[int] = Counter()
+        with Scraper(service, pause=0.02) as scraper:
+            end = time.monotonic() + seconds
+            while time.monotonic() < end:
+                holds(service.get("/log/20").status_code == 200, "a request failed")
+                answers[service.read("/metrics", patience=0).status_code] += 1
+            _mount_anew(data, "rw")
+            sent, begun = service.get("/sent").json()["lines"], time.monotonic()
+            until(lambda: _counted(service) >= sent, "the board is written again", WITHIN + NOISE)
+            again = time.monotonic() - begun
+        until(lambda: not service.metrics().total("obs_storage_degraded"), "history is written again", 30)
+        service.server.stop()
+        holds(set(answers) <= {200, 503}, f"metrics were answered with {answers}")
+        holds(not scraper.fell, f"totals fell: {scraper.fell[:3]}")
+        stored = {one.entry.message for one in stored_logs(data, LogQuery(logger="faulty"))}
+        holds(sum(one.startswith(("line ", "error ")) for one in stored) >= sent, "not all of memory was written")
+    return {
+        "answers of /metrics meanwhile": ", ".join(f"{status}: {count}" for status, count in answers.items()),
+        "metrics again after": f"{again:.1f} s",
+    }
+
+
+def _counted(service: Service) -> float:
+    page = service.read("/metrics", patience=0)
+    return metrics_of(page.text).total("obs_log_entries_total") if page.status_code == 200 else -1.0
+
+
+def _mount_anew(folder: Path, how: str) -> None:
+    sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    holds(_done([*sudo, "mount", "-o", f"remount,{how}", str(folder)]), f"{folder} is not mounted {how}")
 
 
 @contextmanager

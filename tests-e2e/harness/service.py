@@ -38,9 +38,11 @@ class Service:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return CLIENT.request(method, self.server.url + path, headers=named)
 
-    def read(self, path: str, *, method: str = "GET", **parameters: Any) -> httpx.Response:
+    def read(
+        self, path: str, *, method: str = "GET", patience: float = STARTING, **parameters: Any
+    ) -> httpx.Response:
         """A request of a reader: with the token. A worker that has just started may say for a moment that it cannot."""
-        url, end = self.server.url + self._prefix + path, time.monotonic() + STARTING
+        url, end = self.server.url + self._prefix + path, time.monotonic() + patience
         while True:
             response = CLIENT.request(method, url, params=parameters, headers=self.headers)
             if response.status_code != 503 or time.monotonic() > end:
