@@ -24,4 +24,10 @@ def emit() -> None:
         time.sleep(0.002)
 
 
-threading.Thread(target=emit, daemon=True).start()
+def start() -> None:
+    threading.Thread(target=emit, daemon=True).start()
+
+
+start()
+# A worker of a server that has loaded the application before it forks.
+os.register_at_fork(after_in_child=start)

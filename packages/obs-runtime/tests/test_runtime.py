@@ -84,6 +84,29 @@ def test_stop_stores_what_is_queued_and_starting_again_goes_on(storage):
         assert messages(storage) == ["first", "second"]
 
 
+def test_what_is_logged_during_the_last_write_is_written_too():
+    class Slow(MemoryStorage):
+        """Real, but another thread logs while it writes the last batch."""
+
+        async def write_slowly(self, entries: list[LogEntry]) -> None:
+            if entries[0].message == "last":
+                thread = threading.Thread(target=lambda: runtime.logger("shop").info("late"))
+                thread.start()
+                thread.join()
+            await self.take(entries)
+
+    storage = Slow()
+    storage.take, storage.logs.write = storage.logs.write, storage.write_slowly
+    with EmbeddedRuntime(storage, signals=False, flush_interval=60) as runtime:
+        runtime.flush()
+        runtime.logger("shop").info("last")
+    runtime.logger("shop").info("after")
+    assert exposed(runtime)['obs_log_entries_dropped_total{reason="stopped"}'] == 1
+    with EmbeddedRuntime(storage, signals=False) as reader:
+        reader.flush()
+        assert messages(storage) == ["last", "late"]
+
+
 def test_entries_before_the_start_are_kept_and_after_the_end_counted():
     storage = MemoryStorage()
     runtime = EmbeddedRuntime(storage, signals=False)
@@ -496,7 +519,7 @@ def test_what_nobody_thought_of_does_not_end_the_background(capfd):
 def test_a_background_that_ended_by_itself_is_begun_again():
     storage = MemoryStorage()
     with EmbeddedRuntime(storage, signals=False, flush_interval=60) as runtime:
-        assert runtime._background.stop(10)
+        assert runtime._background.pause(10)
         runtime.logger("shop").info("again")
         runtime.start()
         runtime.flush()

@@ -60,6 +60,9 @@ class Work(Protocol):
     def look_round(self) -> None:
         """Publish, and see to dead workers and to what others changed in this process."""
 
+    def end_capture(self) -> None:
+        """Take no more in."""
+
     def begin_to_stop(self) -> None:
         """The process begins to stop."""
 
@@ -93,7 +96,7 @@ class Background:
         self._lock = threading.Lock()
         self._ending = False
         self._pausing = False
-        self._left = False
+        self._left = self._late = False
         self._end = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="obs-background", daemon=True)
@@ -119,7 +122,10 @@ class Background:
         """End after a last pass; whether it ended in time."""
         self._end = monotonic() + _END
         self._ending = True
-        return self._join(timeout)
+        ended = self._join(timeout)
+        with self._lock:
+            self._late = not ended
+        return ended
 
     def pause(self, timeout: float) -> bool:
         """End soon, before a fork; what is queued stays so."""
@@ -235,6 +241,9 @@ class Background:
         if not self._pausing:
             answers, _ = self._bell.asked()
             done = await self._work.write(asked=True, enough=lambda: False)
+            self._end_capture()
+            # What was logged while that was written, which a busy disk may take long for.
+            done = done and await self._work.write(asked=True, enough=lambda: False)
             done = done or await self._try_again_or_give_up(self._end)
             for answer in answers:
                 answer.put(done)
@@ -248,6 +257,12 @@ class Background:
                 return True
         await self._work.give_up()
         return False
+
+    def _end_capture(self) -> None:
+        # Not where `stop` waits no more: the runtime may have been started again.
+        with self._lock:
+            if not self._late:
+                self._work.end_capture()
 
     def _leave(self) -> bool:
         with self._lock:

@@ -227,10 +227,10 @@ class EmbeddedRuntime:
             if background is None:
                 return
             self._work.stopping.begin()
-            # Closed first, or the background puts it back.
-            self.handler.closed = True
+            ended = background.stop(timeout)
+            self._work.end_capture()
             self._work.release()
-            if not background.stop(timeout):
+            if not ended:
                 # What it counted since the last second is shown even though the storage hangs.
                 self._work.publish()
             _running.leave(self.registry, self.storage.path)

@@ -175,6 +175,10 @@ class RuntimeWork:
         """Whether we may be off the root logger just now."""
         return monotonic() - self._taken_off < _CONFIGURING
 
+    def end_capture(self) -> None:
+        """Capture no more; what is logged from now on is counted as dropped."""
+        self._handler.closed = True
+
     def release(self) -> None:
         """Be on no logger any more."""
         take_off(logging.getLogger(), self._handler)
