@@ -33,8 +33,8 @@ class Loop(Protocol):
     def call_later(self, delay: float, callback: Callable[[], object]) -> Any: ...
 
 
-class _Read:
-    """A series whose value the operating system knows; a forked child has its own by itself."""
+class Read:
+    """A series whose value is asked for, and known at once: a forked child has its own by itself."""
 
     __slots__ = ("_read",)
 
@@ -48,7 +48,7 @@ class _Read:
             return (float("nan"),)
 
     @staticmethod
-    def gather(series: "Iterable[_Read]") -> list[float]:
+    def gather(series: "Iterable[Read]") -> list[float]:
         return [value for one in series for value in one.values()]
 
     def reset(self) -> None:
@@ -61,7 +61,7 @@ def process_metrics(registry: Registry) -> None:
     CPU time is summed over the workers of a service. Resident memory, start time and open files are
     `per_worker`: their sum would say nothing. Without /proc, memory is the most that there ever was.
     """
-    cpu = partial(_Read, time.process_time)
+    cpu = partial(Read, time.process_time)
     registry.declare_counter("process_cpu_seconds_total", "CPU time, user and system, in seconds.", cpu)
     for name, text, read in (
         ("process_resident_memory_bytes", "Resident memory in bytes.", _resident_memory),
@@ -70,7 +70,7 @@ def process_metrics(registry: Registry) -> None:
     ):
         with suppress(OSError, ImportError, ValueError):
             read()  # what this platform does not tell is not declared
-            registry.declare_gauge(name, text, partial(_Read, read), aggregate="per_worker")
+            registry.declare_gauge(name, text, partial(Read, read), aggregate="per_worker")
 
 
 class LoopLag:
@@ -79,7 +79,7 @@ class LoopLag:
     Where a loop begins to serve (ASGI's lifespan, or the first request) call `watch` with it.
     """
 
-    def __init__(self, registry: Registry, *, interval: float = 0.25) -> None:
+    def __init__(self, registry: Registry, *, interval: float = 1.0) -> None:
         self._lags = registry.histogram(
             "obs_event_loop_lag_seconds",
             "How late the event loop called a timer of ours.",

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, suppress
 from time import monotonic
 from typing import Final, Protocol
 
-from ._bell import Bell
+from ._bell import Alarm, Bell
 
 # asyncio imports it when it is first needed. In our thread, while another forks, one half of its hooks would run.
 
@@ -156,7 +156,8 @@ class Background:
             runner.run(self._serve())
 
     async def _serve(self) -> None:
-        loop, woken = asyncio.get_running_loop(), asyncio.Event()
+        loop = asyncio.get_running_loop()
+        woken, ended = Alarm(loop), Alarm(loop)
 
         def ring() -> None:
             with suppress(RuntimeError):  # closed meanwhile: who asks waits for the next background
@@ -166,9 +167,7 @@ class Background:
         self._loop = loop
         self._after = None
         if self._settle and not (self._ending or self._bell.waited_for):
-            with suppress(TimeoutError):
-                await asyncio.wait_for(woken.wait(), _SETTLE)
-        ended = asyncio.Event()
+            await woken.wait(_SETTLE)
         looking = asyncio.create_task(self._look_round())
         keeping = asyncio.create_task(self._keep(ended))
         await self._write(woken)
@@ -179,7 +178,7 @@ class Background:
         await keeping
         await self._work.close()
 
-    async def _write(self, woken: asyncio.Event) -> None:
+    async def _write(self, woken: Alarm) -> None:
         while True:
             overdue = monotonic() - self._bell.written > self._interval
             if not self._pausing or overdue or self._bell.waited_for:
@@ -212,13 +211,11 @@ class Background:
         for answer in answers:
             answer.put(done)
 
-    async def _wait(self, woken: asyncio.Event) -> None:
+    async def _wait(self, woken: Alarm) -> None:
         """Sleep until the next pass, or until somebody wakes us."""
         hurried = self._hurried or self._work.unsettled
         interval = min(_HURRY, self._interval) if hurried else self._interval
-        try:
-            await asyncio.wait_for(woken.wait(), interval)
-        except TimeoutError:
+        if not await woken.wait(interval):
             return
         if not (self._ending or self._hurried or self._bell.waited_for):
             await asyncio.sleep(_GATHER)
@@ -230,11 +227,10 @@ class Background:
             self._work.look_round()
             await asyncio.sleep(_SHOW_HURRY if self._hurried else _SECOND)
 
-    async def _keep(self, ended: asyncio.Event) -> None:
-        while not ended.is_set():
+    async def _keep(self, ended: Alarm) -> None:
+        while not ended.is_set:
             await self._work.keep()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(ended.wait(), _SECOND)
+            await ended.wait(_SECOND)
 
     async def _finish(self) -> None:
         self._work.publish()

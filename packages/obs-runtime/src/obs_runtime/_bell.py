@@ -1,5 +1,6 @@
 """What wakes the background, and how it answers."""
 
+from asyncio import AbstractEventLoop, Future
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
@@ -60,3 +61,35 @@ class Bell:
 
 def _silent() -> None:
     return
+
+
+class Alarm:
+    """What one task of a loop waits for; `asyncio.wait_for` would make a task of its own for it, each second."""
+
+    def __init__(self, loop: AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiting: Future[None] | None = None
+        self.is_set = False
+
+    def set(self) -> None:
+        """From the loop's own thread."""
+        self.is_set = True
+        self._wake()
+
+    def clear(self) -> None:
+        self.is_set = False
+
+    async def wait(self, seconds: float) -> bool:
+        """Whether it is set, after so long at most."""
+        if not self.is_set:
+            self._waiting = self._loop.create_future()
+            timer = self._loop.call_later(seconds, self._wake)
+            try:
+                await self._waiting
+            finally:
+                timer.cancel()
+        return self.is_set
+
+    def _wake(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)

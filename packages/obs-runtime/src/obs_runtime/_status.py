@@ -6,10 +6,12 @@ import time
 from collections import Counter as Counts
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Final
 
 from obs_core import Counted, Counter, LogHandler, MetricFamily, MetricMetadata, Registry
 from obs_core.encoders import series_key
+from obs_core.process import Read
 from obs_core.process import process_metrics as declare_process_metrics
 
 _MINUTE: Final = 60.0
@@ -59,11 +61,14 @@ class Status:
             "Bytes that retention holds the storage to; 0 without a bound.",
             aggregate="max",
         )
-        degraded = self.registry.gauge(
-            "obs_storage_degraded", "1 while nothing can be stored: history is not written.", aggregate="max"
+        # Asked by whoever collects: the thread that writes may be the one that hangs. It is known at once, without
+        # the thread beside in which the functions of gauges are asked.
+        self.registry.declare_gauge(
+            "obs_storage_degraded",
+            "1 while nothing can be stored: history is not written.",
+            partial(Read, lambda: float(self.degraded)),
+            aggregate="max",
         )
-        # Asked by whoever collects: the thread that writes may be the one that hangs.
-        degraded.set_function(lambda: float(self.degraded))
         self._conflicts = self.registry.counter(
             "obs_metric_conflicts_total",
             "Workers whose metric is of another kind than the newest worker's, and left out.",

@@ -88,7 +88,7 @@ class RuntimeWork:
 
     async def keep(self) -> None:
         """One pass of what one worker does for all, if it is this one."""
-        if not (self._standby.is_open or self._standby.in_memory) or not self._holds_lease():
+        if not (self._standby.is_open or self._standby.in_memory) or not self._has_lease():
             return
         now, wall = self._options.monotonic(), self._options.clock()
         steps: list[tuple[str, Step]] = [("history", self._history)]
@@ -222,6 +222,11 @@ class RuntimeWork:
         except OSError as error:
             self._status.report("agree on who keeps the history", error)
             return False
+
+    def _has_lease(self) -> bool:
+        """As it was found when we looked round last, within a second: to ask again costs three calls of the system."""
+        workers = self._metrics.workers
+        return not isinstance(workers, Board) or (workers.joined and workers.lease.held)
 
     def _let_go(self) -> None:
         if isinstance(self._metrics.workers, Board):
