@@ -275,7 +275,10 @@ def starts_on_a_read_only_disk(folder: Path, seconds: float) -> Figures:
         holds(set(answers) <= {200, 503}, f"metrics were answered with {answers}")
         holds(not scraper.fell, f"totals fell: {scraper.fell[:3]}")
         stored = {one.entry.message for one in stored_logs(data, LogQuery(logger="faulty"))}
-        holds(sum(one.startswith(("line ", "error ")) for one in stored) >= sent, "not all of memory was written")
+        holds(
+            sum(one.startswith(("line ", "error ")) for one in stored) >= sent,
+            "not all of memory was written",
+        )
     return {
         "answers of /metrics meanwhile": ", ".join(f"{status}: {count}" for status, count in answers.items()),
         "metrics again after": f"{again:.1f} s",
