@@ -611,7 +611,10 @@ def test_an_exemplar_stays_until_it_was_collected_and_for_a_second_in_each_bucke
         1: (1.5, 1000.0),
     }
     with bind(trace_id="a2"):
+        histogram.observe(0.75)
+        assert histogram.exemplars()[0].value == 0.7  # not a second old
         now -= 3600
+        histogram.exemplars()
         histogram.observe(0.8)
     assert histogram.exemplars()[0].labels == {"trace_id": "a2"}
     histogram.reset()

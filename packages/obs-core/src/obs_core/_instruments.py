@@ -204,9 +204,16 @@ class Histogram(_Bound):
         return [value for one in series for value in one.values()]
 
     def exemplars(self) -> dict[int, Exemplar]:
-        """The last exemplar of each bucket that has one, by the index of the bucket; others take their place then."""
-        self._unread = _NONE
-        return dict(self._exemplars) if self._exemplars else {}
+        """The last exemplar of each bucket that has one, by the index of the bucket.
+
+        Another takes its place from then on, or after the next call where it is not a second old: else every
+        observation until then would ask the clock.
+        """
+        if not self._exemplars:
+            return {}
+        kept, now = dict(self._exemplars), time()
+        self._unread = frozenset(index for index, one in kept.items() if _is_new(one, now))
+        return kept
 
     def reset(self) -> None:
         """Begin from zero, as a forked child does."""
@@ -223,9 +230,13 @@ class Histogram(_Bound):
         if self._exemplars is None:
             self._exemplars = {}
         now, last = time(), self._exemplars.get(index)
-        # A clock that was set back must not keep an old exemplar for ever.
-        if last is not None and 0.0 <= now - last.timestamp < _EXEMPLAR_SECONDS:
+        if last is not None and _is_new(last, now):
             return
         if type(trace_id) is str and _TRACE.fullmatch(trace_id):
             self._exemplars[index] = Exemplar({"trace_id": trace_id}, value, now)
             self._unread |= {index}
+
+
+def _is_new(exemplar: Exemplar, now: float) -> bool:
+    """Whether it is to stay. A clock that was set back must not keep an old one for ever."""
+    return 0.0 <= now - exemplar.timestamp < _EXEMPLAR_SECONDS
