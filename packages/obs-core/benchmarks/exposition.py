@@ -24,7 +24,7 @@ def main() -> None:
     name = named("prometheus-client")
     names = {"ours": ours, "exposition": exposition}
     compare(
-        "text 0.0.4",
+        "10,000 series as text 0.0.4",
         {
             US: timed("exposition(ours.collect())", names, 10),
             name: timed("generate(theirs)", {"generate": generate_latest, "theirs": theirs}, 1),
@@ -32,7 +32,7 @@ def main() -> None:
         "budget: 20 times faster",
     )
     compare(
-        "OpenMetrics 1.0, with _created",
+        "10,000 series as OpenMetrics, with _created",
         {
             US: timed("exposition(ours.collect(), openmetrics=True)", names, 10),
             name: timed("generate(theirs)", {"generate": generate_openmetrics, "theirs": theirs}, 1),

@@ -17,7 +17,7 @@ from obs_core import LogHandler
 
 NUMBER = 20_000
 CALLS = {
-    "log.info(text), the budget's": "log.info('order paid')",
+    "log.info(text)": "log.info('order paid')",
     "log.info with two arguments": "log.info('order %d of %s paid', 7, 'pro')",
     "log.info with extra": "log.info('order paid', extra=extra)",
 }
@@ -82,7 +82,7 @@ def main() -> None:
             },
             ROUNDS * 2 + 1,
         )
-        rows(what, over(figures, "none"), "budget: at most 1.0 us" if "budget" in what else "")
+        rows(what, over(figures, "none"), "budget: at most 1.0 us" if what == "log.info(text)" else "")
         print(
             f"{'':44} {'NullHandler, the call itself':40} {seconds(median(figures['none'])):>10}", flush=True
         )

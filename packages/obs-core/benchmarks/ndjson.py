@@ -57,7 +57,7 @@ def main() -> None:
     title(f"NDJSON lines of {size} bytes, {ENTRIES} at a time")
     names = {"entries": entries, "ndjson_lines": ndjson_lines, "dumps": dumps}
     compare(
-        "10,000 lines",
+        "10,000 lines of NDJSON",
         {US: timed("ndjson_lines(entries)", names, 3), "json.dumps": timed("dumps(entries)", names, 1)},
         "budget: 5 times faster",
     )

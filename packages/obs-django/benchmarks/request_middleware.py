@@ -111,8 +111,8 @@ def main():
     logging.disable(logging.CRITICAL)
     title(f"Request middleware, django {django.get_version()}, over the bare view", "obs-django", ROUNDS)
     with RUNTIME:
-        measure("a request under WSGI", view, asynchronous=False)
-        measure("a request under ASGI", view_async, asynchronous=True)
+        measure("a request in Django, WSGI", view, asynchronous=False)
+        measure("a request in Django, ASGI", view_async, asynchronous=True)
 
 
 if __name__ == "__main__":

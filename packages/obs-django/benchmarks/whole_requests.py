@@ -2,18 +2,19 @@
 # requires-python = ">=3.11"
 # dependencies = ["gunicorn", "django-prometheus", "django>=5.2"]
 # ///
-"""How many requests a second gunicorn's sync worker answers with us and without: the Django example, one worker.
+"""How many requests a second gunicorn's sync worker answers with us and without: the Django example, one worker,
+started anew for each round.
 
 This worker takes a connection for each request. `nothing` is a middleware that does nothing.
 """
 
 import os
 import tempfile
-from contextlib import ExitStack
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-from shared.load import client, rate, serving
+from shared.load import anew, client
 from shared.side_by_side import fewer, named, title
 
 EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "django_example"
@@ -43,20 +44,20 @@ def main() -> None:
         "obs-django",
         ROUNDS,
     )
-    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+    with tempfile.TemporaryDirectory() as name:
         contestants = {}
         for label, (module, text) in SETTINGS.items():
             (Path(name) / f"{module}.py").write_text(text, encoding="utf-8")
-            url = stack.enter_context(
-                serving(
-                    ["gunicorn", "-b", "127.0.0.1:{port}", "-w", "1", "--log-level", "warning", "shop.wsgi"],
-                    Path(name) / f"{module}-data",
-                    PYTHONPATH=os.pathsep.join((name, str(EXAMPLE))),
-                    OBS_DATA=f"{name}/{module}-data",
-                    DJANGO_SETTINGS_MODULE=module,
-                )
+            contestants[label] = partial(
+                anew,
+                ["gunicorn", "-b", "127.0.0.1:{port}", "-w", "1", "--log-level", "warning", "shop.wsgi"],
+                Path(name) / f"{module}-data",
+                "/",
+                SECONDS,
+                PYTHONPATH=os.pathsep.join((name, str(EXAMPLE))),
+                OBS_DATA=f"{name}/{module}-data",
+                DJANGO_SETTINGS_MODULE=module,
             )
-            contestants[label] = lambda url=url: rate(f"{url}/", SECONDS)
         fewer("GET /", contestants, "without", "", ROUNDS)
 
 

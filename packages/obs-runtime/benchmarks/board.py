@@ -136,17 +136,17 @@ def main(top: Path) -> None:
     single = service(top / "single", 1, 10_000)
     with asyncio.Runner() as loop:
         budget = "budget: 20 times faster"
-        scrapes("1 worker, 10,000 series", single, peer_alone(), loop, budget)
+        scrapes("/metrics: 1 worker, 10,000 series", single, peer_alone(), loop, budget)
         four = service(top / "four", 4, 10_000)
         scrapes(
-            "4 workers of 10,000 series",
+            "/metrics: 4 workers of 10,000 series",
             four,
             peer_multiprocess(top / "peer-four", 4, 10_000),
             loop,
             budget,
         )
         small = service(top / "small", 4, 2000)
-        scrapes("4 workers of 2,000 series", small, peer_multiprocess(top / "peer", 4, 2000), loop)
+        scrapes("/metrics: 4 workers of 2,000 series", small, peer_multiprocess(top / "peer", 4, 2000), loop)
     count = counting(single)
 
     def collected() -> None:

@@ -58,12 +58,12 @@ def over(figures: Mapping[str, Sequence[float]], bare: str) -> dict[str, list[fl
 
 
 def fewer(what: str, contestants: Mapping[str, Measure], bare: str, budget: str, count: int) -> None:
-    """Print how many a second each makes, and how many fewer than the bare one: the median of the rounds."""
+    """Print how many a second each makes, and how many fewer than the bare one, by the medians of the rounds."""
     figures = rounds(contestants, count)
     print(f"{what:44} {bare:40} {median(figures[bare]):>8.0f}/s  {budget}")
     for name, rates in figures.items():
         if name != bare:
-            part = median(1 - one / zero for one, zero in zip(rates, figures[bare], strict=True))
+            part = 1 - median(rates) / median(figures[bare])
             print(f"{'':44} {name:40} {median(rates):>8.0f}/s  {part:.1%} fewer", flush=True)
 
 
