@@ -42,8 +42,8 @@ class Work(Protocol):
     async def write(self, *, asked: bool, enough: Callable[[], bool]) -> bool:
         """Store what is queued, until `enough` is true; False where something is left. `asked`: try in any case."""
 
-    async def wait_while_opening(self, seconds: float) -> None:
-        """Until the storage that is about to open has done so, or failed; at most so long."""
+    async def opened(self, seconds: float) -> bool:
+        """Whether the storage, where it was about to open, has done so, or failed; waits at most so long."""
 
     async def give_up(self) -> None:
         """The end has come: forget, and tell of, what could not be stored."""
@@ -247,10 +247,9 @@ class Background:
 
     async def _try_again_or_give_up(self, until: float) -> bool:
         """The end has come: a storage that opens until then gets what is left; without one it is lost."""
-        if self._work.is_opening:
-            await self._work.wait_while_opening(until - monotonic())
-            if await self._work.write(asked=True, enough=lambda: False):
-                return True
+        opened = await self._work.opened(until - monotonic())
+        if opened and await self._work.write(asked=True, enough=lambda: False):
+            return True
         await self._work.give_up()
         return False
 

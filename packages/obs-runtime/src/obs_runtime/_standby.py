@@ -143,10 +143,12 @@ class Standby:
                 signs, deadline = seen, monotonic() + seconds
         return not self.is_opening
 
-    async def opened(self, seconds: float) -> None:
-        """When an opening under way has come to an end; at most so long."""
-        if self._opening is not None:
-            await asyncio.wait([self._opening], timeout=max(seconds, 0.0))
+    async def opened(self, seconds: float) -> bool:
+        """Whether an opening that nobody has looked at yet has come to an end; waits at most so long."""
+        if self._opening is None:
+            return False
+        done, _ = await asyncio.wait([self._opening], timeout=max(seconds, 0.0))
+        return bool(done)
 
     async def close(self) -> None:
         """Let go of the storage, also of one that is still about to open.

@@ -71,9 +71,9 @@ class RuntimeWork:
             return False
         return done and self._standby.is_open
 
-    async def wait_while_opening(self, seconds: float) -> None:
-        """Until the storage that is about to open has done so, or failed; at most so long."""
-        await self._standby.opened(seconds)
+    async def opened(self, seconds: float) -> bool:
+        """Whether the storage, where it was about to open, has done so, or failed; waits at most so long."""
+        return await self._standby.opened(seconds)
 
     async def give_up(self) -> None:
         """The end has come: what no storage has taken is lost, counted and said."""
