@@ -559,6 +559,19 @@ def test_two_runtimes_that_run_at_once_on_one_file_are_an_error(tmp_path):
         assert messages(second.storage) == ["once"]
 
 
+def test_a_runtime_that_stopped_is_in_nobodys_way_though_its_folder_was_moved(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "current").symlink_to(tmp_path / "a")
+    first = EmbeddedRuntime(SQLiteStorage(tmp_path / "current" / "obs.db"), signals=False)
+    with first:
+        first.flush()
+        (tmp_path / "current").unlink()
+        (tmp_path / "current").symlink_to(tmp_path / "b")
+    with EmbeddedRuntime(SQLiteStorage(tmp_path / "a" / "obs.db"), signals=False) as second:
+        second.flush()
+
+
 def test_a_runtime_that_was_never_stopped_warns_when_it_goes_and_stops(tmp_path):
     handlers = logging.getLogger().handlers[:]
     runtime = EmbeddedRuntime(SQLiteStorage(tmp_path / "obs.db"), signals=False)

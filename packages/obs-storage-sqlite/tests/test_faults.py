@@ -336,6 +336,32 @@ async def test_batches_that_wait_together_are_all_stored(tmp_path):
         assert await count(storage) == 500
 
 
+@pytest.mark.asyncio
+async def test_batches_that_wait_together_for_the_gate_fail_together(tmp_path, monkeypatch):
+    waits, lock = [], Gate._lock
+
+    def noted(gate: Gate, seconds: float) -> None:
+        waits.append(seconds)
+        lock(gate, seconds)
+
+    async with SQLiteStorage(tmp_path / "obs.db") as storage:
+        await storage.logs.write(entries(1))
+        other = Gate(tmp_path / "obs.db-lock")
+        with other.held(1):
+            monkeypatch.setattr("obs_storage_sqlite._database.PATIENCE", 0.05)
+            monkeypatch.setattr(Gate, "_lock", noted)
+            busy = asyncio.ensure_future(storage.run(lambda _: time.sleep(0.1)))
+            await asyncio.sleep(0)
+            writes = [storage.logs.write(entries(2)) for _ in range(5)]
+            errors = await asyncio.gather(*writes, return_exceptions=True)
+            await busy
+        other.close()
+        assert ["held by another process" in str(error) for error in errors] == [True] * 5
+        assert waits == [0.05]
+        await storage.logs.write(entries(2))
+        assert await count(storage) == 3
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.asyncio
 async def test_a_storage_that_was_never_closed_warns(tmp_path):

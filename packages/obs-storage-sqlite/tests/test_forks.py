@@ -67,6 +67,41 @@ os.wait()
     assert asyncio.run(messages(tmp_path / "obs.db")) == expected
 
 
+def test_a_child_of_a_fork_while_a_write_waits_for_its_turn_opens_the_file(tmp_path):
+    code = """
+import time
+from pathlib import Path
+from obs_storage_sqlite import _gate
+
+waiting = threading.Event()
+
+def pause():
+    waiting.set()
+    time.sleep(0.001)
+
+_gate.pause = pause
+with _gate.Gate(Path(sys.argv[1] + "-lock")).held(5):
+    thread = threading.Thread(target=lambda: run(write(storage, "parent")))
+    thread.start()
+    waiting.wait()
+    if os.fork() == 0:
+        try:
+            run = asyncio.new_event_loop().run_until_complete
+            child = run(opened(sys.argv[1]))
+            run(write(child, "child"))
+            run(child.__aexit__(None, None, None))
+        except BaseException as error:
+            print(error, flush=True)
+        os._exit(0)
+thread.join()
+os.wait()
+run(storage.__aexit__(None, None, None))
+"""
+    assert ended(FORKED + code, tmp_path / "obs.db") == ("", "")
+    first, *others = asyncio.run(messages(tmp_path / "obs.db"))
+    assert (first, sorted(others)) == ("before", ["child", "parent"])
+
+
 def test_a_child_of_a_fork_in_the_middle_of_a_write_that_hangs_does_not_open_the_file(tmp_path):
     code = """
 hanging, freed = threading.Event(), threading.Event()

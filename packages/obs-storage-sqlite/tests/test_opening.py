@@ -2,14 +2,16 @@
 
 import asyncio
 import os
+import sqlite3
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from obs_core import LogEntry, LogQuery, StorageClosedError
+from obs_core import LogEntry, LogQuery, StorageClosedError, StorageError
 from obs_storage_sqlite import SQLiteStorage
+from obs_storage_sqlite._database import Database
 from obs_storage_sqlite._gate import Gate
 
 pytestmark = pytest.mark.integration
@@ -95,3 +97,57 @@ async def test_who_reads_from_a_storage_that_stays_closed_is_told_soon(tmp_path)
     for _ in range(2):
         with pytest.raises(StorageClosedError):
             await storage.logs.count()
+
+
+def open_files(path: Path) -> int:
+    names = [one.readlink() for one in Path("/proc/self/fd").iterdir() if one.is_symlink()]
+    return sum(str(name).startswith(str(path)) for name in names)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files are not listed here")
+@pytest.mark.parametrize("at", ["the first look", "the upgrade"])
+@pytest.mark.asyncio
+async def test_an_opening_that_failed_leaves_no_file_open(tmp_path, monkeypatch, at):
+    path = tmp_path / "obs.db"
+    if at == "the first look":
+        stranger = sqlite3.connect(path)
+        stranger.execute("CREATE TABLE users (id)")
+        stranger.close()
+    else:
+
+        def fail(_database: Database) -> None:
+            raise StorageError("no upgrade")
+
+        monkeypatch.setattr(Database, "_upgrade", fail)
+    kept = []
+    for _ in range(3):
+        with pytest.raises(StorageError) as failed:
+            await SQLiteStorage(path).__aenter__()
+        kept.append(failed)
+    assert open_files(path) == 0
+
+
+@pytest.mark.asyncio
+async def test_a_relative_path_is_that_of_the_start_whatever_folder_the_host_is_in(
+    tmp_path, monkeypatch, capfd
+):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    monkeypatch.chdir(tmp_path / "a")
+    async with SQLiteStorage("obs.db") as storage:
+        await storage.logs.write([LogEntry(1.0, "INFO", "before")])
+        monkeypatch.chdir(tmp_path / "b")
+        await storage.logs.write([LogEntry(1.0, "INFO", "after")])
+        assert [one.entry.message async for one in storage.logs.read(LogQuery())] == ["before", "after"]
+    assert list((tmp_path / "b").iterdir()) == []
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.asyncio
+async def test_a_job_that_comes_behind_the_closing_is_told_that_it_is_closed(tmp_path):
+    storage = await SQLiteStorage(tmp_path / "obs.db").__aenter__()
+    writer = storage._open_writer()  # as a write does; then another thread closes
+    await storage.__aexit__(None, None, None)
+    writer.doubt(sqlite3.OperationalError())
+    with pytest.raises(StorageClosedError, match="is not open"):
+        await asyncio.wait_for(writer.run(lambda _: None), 10)

@@ -26,10 +26,13 @@ def enter(runtime: object, registry: Registry, path: Path | None) -> None:
         _by_file[file] = weakref.ref(runtime)
 
 
-def leave(registry: Registry, path: Path | None) -> None:
-    """The one with these has stopped."""
+def leave(runtime: object, registry: Registry) -> None:
+    """It has stopped."""
     _by_registry.pop(registry, None)
-    _by_file.pop(_file(path), None)
+    # Whatever its file is called by now: a folder of its path may have been moved.
+    for file, known in list(_by_file.items()):
+        if not _is_another(known, runtime):
+            del _by_file[file]
 
 
 def _is_another(known: Running | None, runtime: object) -> bool:

@@ -233,7 +233,7 @@ class EmbeddedRuntime:
             if not ended:
                 # What it counted since the last second is shown even though the storage hangs.
                 self._work.publish()
-            _running.leave(self.registry, self.storage.path)
+            _running.leave(self, self.registry)
 
     def _insist(self) -> None:
         """Do not run without the storage, nor try it at each request; an upgrade of its file may take minutes."""

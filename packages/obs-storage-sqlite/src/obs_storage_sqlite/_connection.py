@@ -6,14 +6,16 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from obs_core import StorageError
 
+from ._forks import Connection, inside_sqlite
 from ._gate import pause
 from ._migration import begin_upgrade
 from ._schema import APPLICATION_ID, PAGE, VERSION, create
 
+T = TypeVar("T")
 # A writer waits this long for others before it gives an error; its queue keeps what could not be written.
 PATIENCE: Final = 5.0
 # A checkpoint copies each page once, however often it was written: the longer the log, the less is copied; but with
@@ -27,7 +29,12 @@ _BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 
 def connect(path: Path) -> sqlite3.Connection:
     """Open and set up, or create. Call it under the gate. Raises `StorageError` for a file that is not ours."""
-    connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+    with inside_sqlite():
+        connection = Connection(path, str(path), timeout=0, isolation_level=None, check_same_thread=False)
+        return _set_up(connection, path)
+
+
+def _set_up(connection: sqlite3.Connection, path: Path) -> sqlite3.Connection:
     try:
         _refuse_strangers(connection, path)
         connection.execute(f"PRAGMA page_size={PAGE}")
@@ -67,18 +74,16 @@ def look_over(connection: sqlite3.Connection, seconds: float = _LOOK) -> None:
         raise damage
 
 
-def retried(work: Callable[[], object]) -> None:
+def retried(work: Callable[[], T]) -> T:
     """Do it, again while others are busy, for at most `PATIENCE` seconds."""
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
-            work()
+            return work()
         except sqlite3.OperationalError as error:
             if code(error) not in _BUSY or time.monotonic() > deadline:
                 raise
             pause()
-        else:
-            return
 
 
 def refuse_changed(connection: sqlite3.Connection, path: Path) -> None:
@@ -93,11 +98,12 @@ def refuse_changed(connection: sqlite3.Connection, path: Path) -> None:
 
 def copy_log(connection: sqlite3.Connection) -> None:
     """Bring the write-ahead log into the file, and cut it to nothing, unless a reader is in the way for 0.1 s."""
-    connection.execute("PRAGMA busy_timeout=100")
-    try:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    finally:
-        connection.execute("PRAGMA busy_timeout=0")
+    with inside_sqlite():
+        connection.execute("PRAGMA busy_timeout=100")
+        try:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        finally:
+            connection.execute("PRAGMA busy_timeout=0")
 
 
 def give_pages(connection: sqlite3.Connection, pages: int) -> None:
@@ -154,13 +160,3 @@ def _create(connection: sqlite3.Connection) -> None:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-
-
-def looked_over(connection: sqlite3.Connection) -> sqlite3.Connection:
-    """A connection whose file was looked over; closed where that failed."""
-    try:
-        look_over(connection)
-    except BaseException:
-        connection.close()
-        raise
-    return connection

@@ -4,15 +4,15 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from obs_core import StorageError
 
 from ._connection import PATIENCE, copy_log, give_pages, is_cut, is_damage, is_full, refuse_changed, retried
-from ._files import beside, create_database, identity
-from ._forks import Identity, inside_sqlite, unwatch, watch
+from ._files import beside, create_database
+from ._forks import inside_sqlite
 from ._gate import pause
 from ._migration import plan_upgrade
 from ._opening import Place, generation_of
@@ -46,32 +46,32 @@ class Database:
         try:
             self._place = Place(path)
             self._gate = self._place.gate
-            with inside_sqlite():
-                watch(self)
+            with ExitStack() as failed:
+                failed.callback(self.close)
                 self._open()
+                self._upgrade()
+                failed.pop_all()
         except OSError as error:
             raise StorageError(f"{path} cannot be opened: {error.strerror}: choose another folder") from error
-        self._upgrade()
 
     def transaction(self, work: Work[T]) -> T:
         """Run `work` in one write transaction, committed with `synchronous=FULL`. Raises `StorageError`.
 
         `work` may run again: after room was made on a full disk, or after a damaged file was set aside.
         """
-        with inside_sqlite():
-            self._notice_replacement()
+        self._notice_replacement()
+        try:
+            return self._held(work)
+        except sqlite3.Error as error:
+            failure = error
+        for _ in self._mended(failure):
             try:
                 return self._held(work)
             except sqlite3.Error as error:
                 failure = error
-            for _ in self._mended(failure):
-                try:
-                    return self._held(work)
-                except sqlite3.Error as error:
-                    failure = error
-                    if not is_full(error):
-                        break
-            raise StorageError(f"{self.path} could not be written: {failure}") from failure
+                if not is_full(error):
+                    break
+        raise StorageError(f"{self.path} could not be written: {failure}") from failure
 
     def read(self, work: Work[T]) -> T:
         """Run queries that are part of writing; nothing may be left unread. Raises `StorageError`."""
@@ -132,7 +132,7 @@ class Database:
         """Bring the write-ahead log into the file, and cut it to nothing where no reader is in the way."""
         if self._place.identities() != self._identity:
             return
-        with inside_sqlite(), suppress(sqlite3.OperationalError), self._gate.held(PATIENCE):
+        with suppress(sqlite3.OperationalError), self._gate.held(PATIENCE):
             copy_log(self._connection)
 
     def make_reserve(self) -> bool:
@@ -141,22 +141,13 @@ class Database:
 
     def close(self) -> None:
         """Close; the last one of all processes removes the write-ahead log."""
-        with inside_sqlite(), suppress(StorageError, sqlite3.Error):
-            with suppress(StorageError), self._gate.held(1.0):
-                self._connection.close()
+        with suppress(StorageError, sqlite3.Error, OSError, AttributeError):  # the last where it did not open
+            connection = self._connection
+            with suppress(StorageError, OSError), self._gate.held(1.0):
+                connection.close()
             # The gate was not to be had: close all the same.
-            self._connection.close()
+            connection.close()
         self._gate.close()
-        unwatch(self)
-
-    def forget(self, *, safe: bool) -> Identity | None:
-        """In a forked child: hold nothing of the parent's; the file that must not be opened, where it was not safe."""
-        self._gate.close()
-        if not safe:
-            return identity(self.path)
-        with suppress(sqlite3.Error, AttributeError):  # the second where it could not be opened
-            self._connection.close()
-        return None
 
     def _open(self) -> None:
         self._connection, self.generation, self._identity = self._place.open()
@@ -182,17 +173,21 @@ class Database:
             return result
 
     def _committed(self, work: Work[T]) -> T:
+        return retried(lambda: self._attempt(work))
+
+    def _attempt(self, work: Work[T]) -> T:
         connection = self._connection
-        retried(lambda: connection.execute("BEGIN IMMEDIATE"))
-        try:
-            refuse_changed(self._connection, self.path)
-            result = work(connection)
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
-        return result
+        with inside_sqlite():  # from here on only: who waits for a turn keeps no fork waiting
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                refuse_changed(connection, self.path)
+                result = work(connection)
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+            return result
 
     def _mended(self, error: sqlite3.Error) -> Iterator[None]:
         """Do something about a failure, step by step; after each it is worth another try."""
@@ -243,4 +238,4 @@ class Database:
         self._upgrade()
         # What was open a moment ago is gone, or is an older state of itself: its numbers were given already.
         self.transaction(lambda connection: renew(connection, known))
-        self.generation = generation_of(self._connection)
+        self.generation = self.read(generation_of)

@@ -18,7 +18,10 @@ _SHARED: Final = ("nfs", "cifs", "smb", "9p", "fuse", "virtiofs", "afs", "ceph",
 
 
 def checked_path(given: str | os.PathLike[str]) -> Path:
-    """The path. Raises `ConfigurationError` for what other libraries take for one."""
+    """The path, absolute, since a host may change its folder later.
+
+    Raises `ConfigurationError` for what other libraries take for one.
+    """
     if not isinstance(given, str | os.PathLike):
         raise ConfigurationError(f'a storage is a file: SQLiteStorage("obs.db"), not {given!r}')
     name = os.fspath(given)
@@ -26,7 +29,7 @@ def checked_path(given: str | os.PathLike[str]) -> Path:
         raise ConfigurationError("a storage is a file: for memory alone there is MemoryStorage() of obs_core")
     if name.startswith(("sqlite:", "file:")):
         raise ConfigurationError(f'a storage is named by its path, as "obs.db", not by an address: {name!r}')
-    return Path(name)
+    return Path(name).absolute()
 
 
 def create_private(path: Path) -> None:

@@ -1,8 +1,9 @@
 """Forks: none cuts SQLite in two, and a child uses nothing of its parent's.
 
 SQLite's own mutexes are copied as they are: a fork while another thread holds one would hang the child at its
-first statement. So a fork waits until no thread is inside, for a commit or a statement that runs: as a rule for less
-than 50 ms. What waits for its next statement, as a coroutine with an open connection does, is not inside.
+first statement. So a fork waits until no thread is inside, for a transaction or a statement that runs: as a rule for
+less than 50 ms. What waits for its turn to write, or for its next statement as a coroutine with an open connection
+does, is not inside.
 
 Then the child closes all connections that it inherited, those that read too. Left open they would do harm: SQLite
 keeps its locks on a file for the whole process, and would take those of the parent for the child's own. The parent
@@ -14,12 +15,16 @@ must not open any file on which there is a connection.
 """
 
 import os
+import sqlite3
 import threading
 import time
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Final, Protocol
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from ._files import identity
 
 Identity = tuple[int, int]
 _PATIENCE: Final = 0.5
@@ -85,9 +90,31 @@ def unwatch(resource: Inherited) -> None:
     _watched.discard(resource)
 
 
-def is_forbidden(identity: Identity | None) -> bool:
+def is_forbidden(file: Identity | None) -> bool:
     """Whether this process was forked in the middle of work on that file, so that it must not open it."""
-    return identity in _forbidden
+    return file in _forbidden
+
+
+class Connection(sqlite3.Connection):
+    """A connection that a child closes."""
+
+    def __init__(self, path: Path, address: str, **options: Any) -> None:
+        self._path = path
+        with inside_sqlite():
+            watch(self)
+            super().__init__(address, **options)
+
+    def close(self) -> None:
+        with inside_sqlite():
+            super().close()
+            unwatch(self)
+
+    def forget(self, *, safe: bool) -> Identity | None:
+        if not safe:
+            return identity(self._path)
+        with suppress(sqlite3.Error):  # it was about to open, or to be closed
+            super().close()
+        return None
 
 
 def _before() -> None:
@@ -116,11 +143,11 @@ def _after_in_child() -> None:
     _activity.door.release()
     _activity = _Activity()
     for resource in list(_watched):
-        identity = resource.forget(safe=safe)
+        file = resource.forget(safe=safe)
         if not safe:
             _kept.append(resource)
-        if identity is not None:
-            _forbidden.add(identity)
+        if file is not None:
+            _forbidden.add(file)
 
 
 if hasattr(os, "register_at_fork"):

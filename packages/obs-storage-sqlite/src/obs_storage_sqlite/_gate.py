@@ -15,6 +15,7 @@ from pathlib import Path
 from obs_core import StorageError
 
 from ._files import create_private, identity
+from ._forks import Identity, inside_sqlite, unwatch, watch
 
 if sys.platform == "win32":
     import msvcrt
@@ -57,10 +58,17 @@ class Gate:
             self._unlock()
 
     def close(self) -> None:
-        """Let go of the file. A forked child calls it too: its copy would hold what a killed parent held."""
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
+        """Let go of the file."""
+        with inside_sqlite():  # no fork comes in between: a child closes what it finds here
+            if self._file is not None:
+                os.close(self._file)
+                self._file = None
+            unwatch(self)
+
+    def forget(self, *, safe: bool) -> Identity | None:  # noqa: ARG002  # it is a file like any other
+        """In a forked child: its copy of the file would hold what a killed parent held."""
+        self.close()
+        return None
 
     def _lock(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
@@ -84,7 +92,9 @@ class Gate:
     def _reopen(self) -> None:
         self.close()
         create_private(self._path)
-        self._file = os.open(self._path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+        with inside_sqlite():
+            self._file = os.open(self._path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+            watch(self)
 
     def _try(self) -> bool:
         if self._file is None:

@@ -9,9 +9,9 @@ from typing import Final, NamedTuple
 
 from obs_core import StorageError
 
-from ._connection import PATIENCE, connect, copy_log, is_cut, is_damage, look_over, looked_over
+from ._connection import PATIENCE, connect, copy_log, is_cut, is_damage, look_over
 from ._files import alone, beside, create_database, identity, set_aside
-from ._forks import is_forbidden
+from ._forks import inside_sqlite, is_forbidden
 from ._gate import Gate
 
 # A truncated journal looks like damage until every process has closed the file once; so look again, some times.
@@ -82,16 +82,21 @@ class Place:
     def _open(self) -> Opened:
         with self.gate.held(PATIENCE):
             connection = connect(self.path)
-            generation = generation_of(connection)
             identities = self.identities()
-        # Not under the gate: it may take a second, and the others go on writing.
-        return Opened(looked_over(connection), generation, identities)
+        try:
+            with inside_sqlite():
+                # Not under the gate: it may take a second, and the others go on writing.
+                look_over(connection)
+                return Opened(connection, generation_of(connection), identities)
+        except BaseException:
+            connection.close()
+            raise
 
     def _set_aside(self) -> None:
         """Look once more, with no other at it: whoever came first may have begun a new file already."""
         with self.gate.held(PATIENCE):
             try:
-                with closing(connect(self.path)) as connection:
+                with inside_sqlite(), closing(connect(self.path)) as connection:
                     look_over(connection)
             except sqlite3.DatabaseError as error:
                 if not is_damage(error):

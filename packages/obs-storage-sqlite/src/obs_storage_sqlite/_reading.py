@@ -16,8 +16,7 @@ from typing import Any, Final, Self
 
 import aiosqlite
 
-from ._files import identity
-from ._forks import Identity, inside_sqlite, unwatch, watch
+from ._forks import Connection, inside_sqlite
 
 # So many that hang are enough to know that the next one would too; each has a thread.
 MOST: Final = 8
@@ -46,31 +45,12 @@ class _Rows(sqlite3.Cursor):
         return self._all
 
 
-class _Reader(sqlite3.Connection):
+class _Reader(Connection):
     """What is inside SQLite here, a fork waits for; what is open, the child closes."""
-
-    def __init__(self, path: Path, address: str, **options: Any) -> None:
-        self._path = path
-        with inside_sqlite():
-            watch(self)
-            super().__init__(address, **options)
 
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
         with inside_sqlite():
             return self.cursor(_Rows).execute(sql, parameters)
-
-    def close(self) -> None:
-        with inside_sqlite():
-            super().close()
-            unwatch(self)
-
-    def forget(self, *, safe: bool) -> Identity | None:
-        """In a forked child: as a `Database` does."""
-        if not safe:
-            return identity(self._path)
-        with suppress(sqlite3.Error):  # it was about to open, or to be closed
-            super().close()
-        return None
 
 
 @asynccontextmanager

@@ -15,6 +15,9 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
 
+from obs_core import StorageClosedError, StorageError
+
+from ._connection import code
 from ._database import Database
 
 T = TypeVar("T")
@@ -53,6 +56,7 @@ class Writer:
         self._path = path
         self._here: Database | None = None
         self._turn = threading.Lock()
+        self._ended = False
         thread = threading.Thread(target=self._run, name="obs-sqlite-writer", daemon=True)
         try:
             thread.start()
@@ -76,7 +80,9 @@ class Writer:
 
     def doubt(self, error: sqlite3.Error) -> None:
         """Tell the thread that somebody could not read; nobody waits for what comes of it."""
-        self._put(_Job(lambda database: database.reopen_if_doubted(error), None, None, 0))
+        job = _Job(lambda database: database.reopen_if_doubted(error), None, None, 0)
+        job.answer.cancel()
+        self._put(job)
 
     async def run(self, work: Callable[[Database], T]) -> T:
         """Run `work` in the thread. Raises what it raised; cancelled, it is done all the same."""
@@ -102,8 +108,10 @@ class Writer:
         self._jobs.put(job)
         if self._here is not None:
             with self._turn:
-                while self._next or not self._jobs.empty():
+                while not self._ended and (self._next or not self._jobs.empty()):
                     self._do(self._here)
+        if self._ended:
+            self._refuse()
 
     def _run(self) -> None:
         database = self._open()
@@ -137,7 +145,18 @@ class Writer:
             database.close()
         except Exception as error:  # nobody waits for an answer any more
             sys.stderr.write(f"obs: {self._path} could not be closed: {error}\n")
+        self._ended = True
         self._closed.set_result(None)
+        self._refuse()
+
+    def _refuse(self) -> None:
+        """It is closed: tell those who came behind that, which a close in another thread can bring about."""
+        with suppress(Empty):
+            while True:
+                job = self._jobs.get_nowait()
+                if job is not None:
+                    job.error = StorageClosedError(f"SQLiteStorage({str(self._path)!r})")
+                    _tell([job])
 
     def _take(self) -> _Job | None:
         return self._next.pop() if self._next else self._jobs.get()
@@ -161,11 +180,12 @@ class Writer:
         try:
             database.transaction(_planned(group))
         except Exception as error:
-            if len(group) > 1:  # one of them may be at fault: each gets an answer of its own
+            if len(group) > 1 and not _is_of_all(error):  # each gets an answer of its own
                 for job in group:
                     self._store_group(database, [job])
                 return
-            group[0].error = error
+            for job in group:
+                job.error = error
         _tell(group)
 
 
@@ -192,6 +212,14 @@ def _planned(group: Sequence[_Job]) -> Store:
             one(connection)
 
     return store
+
+
+def _is_of_all(error: Exception) -> bool:
+    """Whether the gate or the disk is at fault, and none of the batches: each alone would wait for them again."""
+    cause = error.__cause__
+    if isinstance(cause, sqlite3.OperationalError):
+        return code(cause) != sqlite3.SQLITE_ERROR
+    return isinstance(error, OSError) or (isinstance(error, StorageError) and cause is None)
 
 
 def _run(job: _Job, work: Callable[[Database], Any], database: Database) -> None:
