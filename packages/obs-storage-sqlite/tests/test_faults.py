@@ -2,6 +2,7 @@ import asyncio
 import gc
 import os
 import random
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -11,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from obs_core import LogEntry, LogQuery, MetricSample, StorageError
-from obs_storage_sqlite import SQLiteStorage, _metric_rows
+from obs_storage_sqlite import SQLiteStorage, _metric_rows, _opening
+from obs_storage_sqlite._connection import copy_log
 from obs_storage_sqlite._database import Database
 from obs_storage_sqlite._files import file_system, size_on_disk
 from obs_storage_sqlite._gate import Gate
@@ -254,24 +256,67 @@ async def test_a_file_that_could_not_be_opened_again_is_tried_again(tmp_path):
 
 @pytest.mark.asyncio
 async def test_reads_that_hang_are_given_up_and_at_most_eight_wait(tmp_path, monkeypatch):
-    monkeypatch.setattr("obs_storage_sqlite._storage._PATIENCE", 0.01)
+    monkeypatch.setattr("obs_storage_sqlite._storage._PATIENCE", 0.3)
+    monkeypatch.setattr("obs_storage_sqlite._reading._LOOKS", 5)
     answers = asyncio.Event()
 
     async def hang(_connection: object) -> bool:
         return await answers.wait()
 
     async with SQLiteStorage(tmp_path / "obs.db") as storage:
-        for _ in range(8):
-            with pytest.raises(StorageError, match="could not be read within"):
-                await storage.read(hang)
+        reads = [asyncio.ensure_future(storage.read(hang)) for _ in range(30)]
+        await asyncio.sleep(0.02)
+        for read in reads[:4]:  # clients that leave
+            read.cancel()
+        errors = await asyncio.gather(*reads, return_exceptions=True)
         assert len(readers()) == 8
+        assert {type(error) for error in errors[:4]} == {asyncio.CancelledError}
+        assert all("could not be read" in str(error) for error in errors[4:])
         with pytest.raises(StorageError, match="does not answer"):
             await storage.read(hang)
         answers.set()
         await asyncio.to_thread(wait_for_the_readers, time.monotonic() + 10)
         assert readers() == []
         monkeypatch.undo()
-        assert await count(storage) == 0
+        assert await asyncio.gather(*(count(storage) for _ in range(30))) == [0] * 30
+
+
+@pytest.mark.asyncio
+async def test_a_read_is_not_refused_because_the_loop_of_the_host_stood_still(tmp_path, monkeypatch):
+    monkeypatch.setattr("obs_storage_sqlite._storage._PATIENCE", 0.8)
+    async with SQLiteStorage(tmp_path / "obs.db") as storage:
+        counting = asyncio.ensure_future(storage.logs.count())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        time.sleep(0.9)  # noqa: ASYNC251  # the host does what it should not
+        assert await counting == 0
+
+
+@pytest.mark.asyncio
+async def test_commits_are_not_held_up_again_for_a_reader_that_stands(tmp_path, monkeypatch):
+    path = tmp_path / "obs.db"
+    waits = []
+
+    def noted(connection: sqlite3.Connection, patience: float = 0.1) -> bool:
+        waits.append(patience)
+        return copy_log(connection, patience)
+
+    async with SQLiteStorage(path) as storage, SQLiteStorage(path) as another:
+        await storage.logs.write(entries(1))
+        reader = sqlite3.connect(path, isolation_level=None)
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM head").fetchall()
+        monkeypatch.setattr(_opening, "_LONG", 0)
+        monkeypatch.setattr(_opening, "_STANDS", 60.0)
+        monkeypatch.setattr(_opening, "copy_log", noted)
+        os.utime(f"{path}-lock", (0, 0))
+        for _ in range(3):
+            await storage.logs.write(entries(1))
+            await another.logs.write(entries(1))
+        assert waits == [0.1, 0, 0, 0, 0, 0]
+        reader.close()
+        await storage.logs.write(entries(1))
+        assert Path(f"{path}-wal").stat().st_size == 0  # noqa: ASYNC240  # nothing else runs
 
 
 @pytest.mark.asyncio

@@ -256,3 +256,24 @@ run(reader())
 """
     output, error = ended(FORKED + code, tmp_path / "obs.db")
     assert ("when this process was forked" in output, error) == (True, "")
+
+
+def test_who_reads_in_a_series_of_forks_waits_for_its_end_and_hears_of_no_error(tmp_path):
+    """A runtime opens the storage again when no more forks come."""
+    code = """
+import time
+from obs_storage_sqlite import _storage
+_storage._MOMENT = 0.6
+run(storage.__aexit__(None, None, None))
+reader = threading.Thread(target=lambda: print(asyncio.run(storage.logs.count())))
+reader.start()
+for _ in range(9):
+    if os.fork() == 0:
+        os._exit(0)
+    os.wait()
+    time.sleep(0.1)
+run(storage.__aenter__())
+reader.join()
+run(storage.__aexit__(None, None, None))
+"""
+    assert ended(FORKED + code, tmp_path / "obs.db") == ("1\n", "")

@@ -91,6 +91,25 @@ async def test_who_reads_while_a_storage_is_closed_and_opened_again_hears_nothin
 
 
 @pytest.mark.asyncio
+async def test_who_reads_waits_for_an_opening_that_is_under_way(tmp_path, monkeypatch):
+    monkeypatch.setattr("obs_storage_sqlite._storage._MOMENT", 0.0)
+    path = tmp_path / "obs.db"
+    async with SQLiteStorage(path):
+        pass
+    storage, gate = SQLiteStorage(path), Gate(Path(f"{path}-lock"))
+    with gate.held(1):
+        opening = asyncio.get_running_loop().create_task(storage.__aenter__())
+        await asyncio.sleep(0)
+        counting = asyncio.ensure_future(storage.logs.count())
+        await asyncio.sleep(0.05)
+        assert not counting.done()
+    gate.close()
+    await opening
+    assert await counting == 0
+    await storage.__aexit__(None, None, None)
+
+
+@pytest.mark.asyncio
 async def test_who_reads_from_a_storage_that_stays_closed_is_told_soon(tmp_path):
     async with SQLiteStorage(tmp_path / "obs.db") as storage:
         pass

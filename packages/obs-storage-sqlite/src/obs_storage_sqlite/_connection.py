@@ -96,12 +96,13 @@ def refuse_changed(connection: sqlite3.Connection, path: Path) -> None:
         )
 
 
-def copy_log(connection: sqlite3.Connection) -> None:
-    """Bring the write-ahead log into the file, and cut it to nothing, unless a reader is in the way for 0.1 s."""
+def copy_log(connection: sqlite3.Connection, patience: float = 0.1) -> bool:
+    """Bring the write-ahead log into the file, and cut it to nothing; False where a reader was in the way so long."""
     with inside_sqlite():
-        connection.execute("PRAGMA busy_timeout=100")
+        connection.execute(f"PRAGMA busy_timeout={patience * 1000:.0f}")
         try:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            ((busy, *_),) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            return not busy
         finally:
             connection.execute("PRAGMA busy_timeout=0")
 

@@ -40,6 +40,11 @@ class Inherited(Protocol):
         """Let go of it; the file that must not be opened here, where it was not `safe` to close it."""
 
 
+def is_forking(seconds: float) -> bool:
+    """Whether the last fork was within so many seconds: in a series of them there may soon be another."""
+    return time.monotonic() - _last < seconds
+
+
 class _Activity:
     """Who is inside SQLite, and since when. Both locks are held while the process forks."""
 
@@ -51,6 +56,7 @@ class _Activity:
 
 
 _activity = _Activity()
+_last = -1e9
 _watched: "weakref.WeakSet[Inherited]" = weakref.WeakSet()
 # Never collected: that would close what is in use.
 _kept: Final[list[Inherited]] = []
@@ -131,6 +137,8 @@ def _before() -> None:
 
 
 def _after_in_parent() -> None:
+    global _last  # noqa: PLW0603  # one for each process
+    _last = time.monotonic()
     _activity.lock.release()
     _activity.door.release()
 

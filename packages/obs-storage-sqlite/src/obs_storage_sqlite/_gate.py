@@ -65,7 +65,7 @@ class Gate:
                 self._file = None
             unwatch(self)
 
-    def forget(self, *, safe: bool) -> Identity | None:  # noqa: ARG002  # it is a file like any other
+    def forget(self, *, safe: bool) -> Identity | None:
         """In a forked child: its copy of the file would hold what a killed parent held."""
         self.close()
         return None

@@ -1,5 +1,6 @@
 """Opening the files of a database: which ones they are, who may, and what is done where they are damaged."""
 
+import os
 import sqlite3
 import time
 from collections.abc import Sequence
@@ -18,6 +19,8 @@ from ._gate import Gate
 _TRIES: Final = 3
 # A log is copied, and begun anew, long before; a reader kept that from being done, or the last batch was a large one.
 _LONG: Final = 7_000_000
+# A reader of ours is gone at once, one that stands is another program's: commits are not held up for it more often.
+_STANDS: Final = 1.0
 
 
 class Opened(NamedTuple):
@@ -34,7 +37,8 @@ class Place:
     def __init__(self, path: Path) -> None:
         create_database(path)
         self.path = path
-        self.gate = Gate(beside(path, "-lock"), alone(path))
+        self._lock = beside(path, "-lock")
+        self.gate = Gate(self._lock, alone(path))
         self._files = [beside(path, ending) for ending in ("", "-wal", "-shm")]
 
     def identities(self) -> Sequence[object]:
@@ -42,10 +46,17 @@ class Place:
         return [identity(file) for file in self._files]
 
     def shorten_log(self, connection: sqlite3.Connection) -> None:
-        """Under the gate, after a commit: where a reader was in the way of copying the log, wait for it."""
-        with suppress(FileNotFoundError, sqlite3.OperationalError):
-            if self._files[1].stat().st_size > _LONG:
-                copy_log(connection)
+        """Under the gate, after a commit: where a reader was in the way of copying the log, wait for it.
+
+        The time of the lock's file tells all processes when one waited in vain; for a while they try without waiting.
+        """
+        with suppress(OSError, sqlite3.OperationalError):
+            if self._files[1].stat().st_size <= _LONG:
+                return
+            if 0 <= time.time() - self._lock.stat().st_mtime < _STANDS:
+                copy_log(connection, 0)
+            elif not copy_log(connection):
+                os.utime(self._lock)
 
     def open(self) -> Opened:
         """Under the gate, so that of several processes one alone creates, or sets aside. Raises `StorageError`."""

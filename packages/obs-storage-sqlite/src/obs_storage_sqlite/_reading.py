@@ -8,18 +8,25 @@ can go on with.
 import asyncio
 import os
 import sqlite3
+import threading
+import weakref
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self
 
 import aiosqlite
 
+from obs_core import StorageError
+
 from ._forks import Connection, inside_sqlite
 
-# So many that hang are enough to know that the next one would too; each has a thread.
-MOST: Final = 8
+# Each has a thread.
+_MOST: Final = 8
+# Who finds no place looks again so often, so many times: in 5 s.
+_LOOK: Final = 0.02
+_LOOKS: Final = 250
 # A loop that ends waits so long for a connection to be closed.
 _LEAVE: Final = 0.5
 
@@ -53,8 +60,39 @@ class _Reader(Connection):
             return self.cursor(_Rows).execute(sql, parameters)
 
 
+class Places:
+    """As many may read at once, in whatever loop; one that was given up has its place until its thread has ended."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._threads: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
+        self._hang = False
+
+    async def take(self, thread: threading.Thread, path: Path) -> None:
+        """Take one for a thread that is about to start. Raises `StorageError` where none gets free in 5 s.
+
+        Then the disk hangs: who comes until one has got free is told at once.
+        """
+        for _ in range(_LOOKS):
+            if self._is_taken(thread):
+                self._hang = False
+                return
+            if self._hang:
+                break
+            await asyncio.sleep(_LOOK)
+        self._hang = True
+        raise StorageError(f"{path} could not be read: the disk does not answer")
+
+    def _is_taken(self, thread: threading.Thread) -> bool:
+        with self._lock:
+            free = sum(one.ident is None or one.is_alive() for one in self._threads) < _MOST
+            if free:
+                self._threads.add(thread)
+            return free
+
+
 @asynccontextmanager
-async def reading(path: Path) -> AsyncIterator[aiosqlite.Connection]:
+async def reading(path: Path, places: Places) -> AsyncIterator[aiosqlite.Connection]:
     """A connection for one read transaction, which is closed at the end."""
     process = os.getpid()
     connection = aiosqlite.connect(
@@ -67,6 +105,7 @@ async def reading(path: Path) -> AsyncIterator[aiosqlite.Connection]:
     )
     # Else the interpreter would wait at its end for a thread that waits for the disk. There is no public way.
     connection._thread.daemon = True
+    await places.take(connection._thread, path)
     await connection
     patience = None
     try:

@@ -16,10 +16,11 @@ from obs_core import Counted, Maintained, Registry, Storage, StorageClosedError,
 
 from ._database import Database
 from ._files import allocated, checked_path, set_aside_files, size_on_disk
+from ._forks import is_forking
 from ._logs import SQLiteLogs
 from ._maintenance import maintain
 from ._metrics import SQLiteMetrics
-from ._reading import MOST, reading
+from ._reading import Places, reading
 from ._schema import VERSION
 from ._verify import Problem, verify
 from ._writer import Plan, Writer
@@ -28,7 +29,9 @@ from ._writers import Batches
 T = TypeVar("T")
 C = TypeVar("C")
 _PATIENCE: Final = 5.0
-# So long after it was closed a reader waits whether it opens again, looking so often.
+# A reader waits so many times so long: time in which the loop of the host stood still does not count.
+_WAITS: Final = 10
+# So long after it was closed, or after a fork, a reader waits whether it opens again, looking so often.
 _MOMENT: Final = 0.25
 _LOOK: Final = 0.005
 
@@ -47,7 +50,8 @@ class SQLiteStorage:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = checked_path(path)
         self._pid = 0
-        self._hanging: set[asyncio.Task[Any]] = set()
+        self._places = Places()
+        self._opening = False
         self._until = 0.0
         self.batches, self.metric_batches = Batches(), Batches()
         self._registry = Registry()
@@ -79,16 +83,19 @@ class SQLiteStorage:
     async def __aenter__(self) -> Self:
         _quieten_driver()
         writer = Writer(self._path)
+        self._opening = True
         try:
             await writer.opened()
             await writer.run(Database.make_reserve)
         except BaseException:
             writer.give_up()
             raise
+        finally:
+            self._opening = False
         self._writer, self._pid = writer, os.getpid()
         if self.batches.process != self._pid:  # a forked child would share the numbers with its parent
             self.batches, self.metric_batches = Batches(), Batches()
-        self._hanging = set()
+            self._places = Places()
         return self
 
     async def __aexit__(
@@ -122,21 +129,18 @@ class SQLiteStorage:
         The connection is closed once it answers; meanwhile few wait for it.
         """
         await self._reopened()
-        if len(self._hanging) >= MOST:
-            raise StorageError(f"{self._path} could not be read: the disk does not answer")
         # A connection is never left in the middle of a query: one that was given up ends by itself.
         task = asyncio.ensure_future(self._read(work))
         task.add_done_callback(_seen)
-        done, _ = await asyncio.wait((task,), timeout=_PATIENCE)
-        if not done:
-            self._hanging.add(task)
-            task.add_done_callback(self._hanging.discard)
-            raise StorageError(f"{self._path} could not be read within {_PATIENCE:.0f} s")
-        return task.result()
+        for _ in range(_WAITS):
+            done, _ = await asyncio.wait((task,), timeout=_PATIENCE / _WAITS)
+            if done:
+                return task.result()
+        raise StorageError(f"{self._path} could not be read within {_PATIENCE:.0f} s")
 
     async def _read(self, work: Callable[[aiosqlite.Connection], Awaitable[T]]) -> T:
         try:
-            async with reading(self._path) as connection:
+            async with reading(self._path, self._places) as connection:
                 try:
                     return await work(connection)
                 except aiosqlite.OperationalError:
@@ -176,10 +180,15 @@ class SQLiteStorage:
         return [problem async for problem in verify(self)]
 
     async def _reopened(self) -> None:
-        """A runtime closes for each fork, and opens again at once: who reads waits for that, and hears of no error."""
-        while self._writer is None and time.monotonic() < self._until:  # noqa: ASYNC110  # in another thread's loop
+        """A runtime closes for each fork, and opens again after the last: who reads waits for that, for 5 s."""
+        deadline = time.monotonic() + _PATIENCE
+        while self._may_open() and time.monotonic() < deadline:  # noqa: ASYNC110  # in another thread's loop
             await asyncio.sleep(_LOOK)
         self.check()
+
+    def _may_open(self) -> bool:
+        soon = self._opening or time.monotonic() < self._until or is_forking(_MOMENT)
+        return self._writer is None and soon
 
     def check(self) -> None:
         """Raise `StorageClosedError` unless it is open in this process."""
