@@ -15,4 +15,4 @@ def test_the_examples_of_the_readme_run(tmp_path):
         [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "obs.db"
+    assert Path(done.stdout.strip()) == tmp_path.resolve() / "obs.db"
