@@ -363,6 +363,27 @@ def open_files(path: Path) -> int:
 
 
 @pytest.mark.asyncio
+async def test_after_three_writes_that_the_disk_refused_the_files_are_opened_anew(tmp_path):
+    async with SQLiteStorage(tmp_path / "obs.db") as storage:
+        await storage.logs.write(entries(1))
+        (before,) = [one.cursor async for one in storage.logs.read(LogQuery())]
+
+        def refuse(_):
+            error = sqlite3.OperationalError("disk I/O error")
+            error.sqlite_errorcode = sqlite3.SQLITE_IOERR_WRITE
+            raise error
+
+        for _ in range(3):
+            with pytest.raises(StorageError, match="disk I/O error"):
+                await storage.run(lambda database: database.transaction(refuse))
+        opened = await storage.run(lambda database: database._connection)
+        await storage.logs.write(entries(1))
+        assert await storage.run(lambda database: database._connection) is not opened
+        found = [one.cursor async for one in storage.logs.read(LogQuery())]
+        assert (found[0], len(found)) == (before, 2)
+
+
+@pytest.mark.asyncio
 async def test_pages_are_given_back_many_at_a_time(tmp_path):
     async with SQLiteStorage(tmp_path / "obs.db") as storage:
         for _ in range(20):

@@ -1,4 +1,4 @@
-"""The connection that writes: whose file it is, how it is set up, whether it is whole, and what its errors mean."""
+"""The connection that writes: whose file it is, how it is set up, and whether it is whole."""
 
 import secrets
 import sqlite3
@@ -10,6 +10,7 @@ from typing import Final, TypeVar
 
 from obs_core import StorageError
 
+from ._failures import code, is_busy
 from ._forks import Connection, inside_sqlite
 from ._gate import pause
 from ._migration import begin_upgrade
@@ -23,8 +24,6 @@ PATIENCE: Final = 5.0
 _WAL: Final = 6_000_000
 # Looking over a large file on a cold disk may take minutes; then what is damaged is found when it is read.
 _LOOK: Final = 1.0
-_DAMAGED: Final = frozenset({sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT})
-_BUSY: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -81,7 +80,7 @@ def retried(work: Callable[[], T]) -> T:
         try:
             return work()
         except sqlite3.OperationalError as error:
-            if code(error) not in _BUSY or time.monotonic() > deadline:
+            if not is_busy(error) or time.monotonic() > deadline:
                 raise
             pause()
 
@@ -112,26 +111,6 @@ def give_pages(connection: sqlite3.Connection, pages: int) -> None:
     # One for each call: the statement gives no rows, so that `sqlite3` never steps it twice.
     for _ in range(pages):
         connection.execute("PRAGMA incremental_vacuum(1)").close()
-
-
-def is_damage(error: sqlite3.Error) -> bool:
-    """Whether the file itself is at fault: only then it may be set aside."""
-    return code(error) in _DAMAGED
-
-
-def is_cut(error: sqlite3.Error) -> bool:
-    """Whether the file or its journal is shorter than it was."""
-    return getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_SHORT_READ
-
-
-def is_full(error: sqlite3.Error) -> bool:
-    """Whether there was no room."""
-    return code(error) == sqlite3.SQLITE_FULL
-
-
-def code(error: sqlite3.Error) -> int:
-    """The primary result code."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 def _refuse_strangers(connection: sqlite3.Connection, path: Path) -> None:

@@ -10,7 +10,8 @@ from typing import Any, Final, TypeVar
 
 from obs_core import StorageError
 
-from ._connection import PATIENCE, copy_log, give_pages, is_cut, is_damage, is_full, refuse_changed, retried
+from ._connection import PATIENCE, copy_log, give_pages, refuse_changed, retried
+from ._failures import is_cut, is_damage, is_full, is_refused
 from ._files import beside, create_database
 from ._forks import inside_sqlite
 from ._gate import pause
@@ -24,6 +25,8 @@ T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
 _RELIEF_STEPS: Final = 16
 _SETTLED: Final = 1.0
+# So many writes in a row that the disk refused: the files are opened anew.
+_IN_A_ROW: Final = 3
 # Steps of an upgrade between two lines that tell how far it is.
 _PROGRESS: Final = 25
 
@@ -32,6 +35,7 @@ class Database:
     """Used by one thread. The constructor opens and, where it must, creates or sets aside the file."""
 
     _identity: Sequence[object] | None = None
+    _failed = 0
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -71,6 +75,7 @@ class Database:
                 failure = error
                 if not is_full(error):
                     break
+        self._failed += is_refused(failure)
         raise StorageError(f"{self.path} could not be written: {failure}") from failure
 
     def read(self, work: Work[T]) -> T:
@@ -167,6 +172,7 @@ class Database:
             begun = time.perf_counter()
             try:
                 result = self._committed(work)
+                self._failed = 0
             finally:
                 self.longest = max(self.longest, time.perf_counter() - begun)
             self._place.shorten_log(self._connection)
@@ -219,6 +225,8 @@ class Database:
         """Before each write: one that was removed or replaced would swallow it without an error, or spoil it."""
         now = self._place.identities()
         if now == self._identity:
+            if self._failed >= _IN_A_ROW:
+                self._open_again()
             return
         known, self._identity = self._identity, None
         if known is not None and now[0] != known[0]:
@@ -226,6 +234,13 @@ class Database:
         if known is not None and now[0] == known[0] and now[1] != known[1] and now[2] == known[2]:
             self._place.drop_journal(now)
         self._reopen()
+
+    def _open_again(self) -> None:
+        """The same files: what a disk answered may be the fault of what was opened on it."""
+        with suppress(sqlite3.Error):
+            self._connection.close()
+        self._open()
+        self._failed = 0
 
     def _reopen(self) -> None:
         # Where it fails, the next look tries again.

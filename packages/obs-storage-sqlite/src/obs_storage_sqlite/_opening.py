@@ -10,7 +10,8 @@ from typing import Final, NamedTuple
 
 from obs_core import StorageError
 
-from ._connection import PATIENCE, connect, copy_log, is_cut, is_damage, look_over
+from ._connection import PATIENCE, connect, copy_log, look_over
+from ._failures import is_cut, is_damage
 from ._files import alone, beside, create_database, identity, set_aside
 from ._forks import inside_sqlite, is_forbidden
 from ._gate import Gate

@@ -17,8 +17,8 @@ from typing import Any, Final, TypeVar
 
 from obs_core import StorageClosedError, StorageError
 
-from ._connection import code
 from ._database import Database
+from ._failures import code
 
 T = TypeVar("T")
 C = TypeVar("C")
