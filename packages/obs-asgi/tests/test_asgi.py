@@ -2,6 +2,7 @@ import asyncio
 import json
 import logging
 import threading
+import time
 
 import httpx
 import pytest
@@ -11,6 +12,7 @@ from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 
 from obs_asgi import ObsApp, ObsMiddleware
+from obs_asgi._translate import headers_of
 from obs_core import ConfigurationError, LogQuery, MemoryStorage, StorageError
 from obs_core.encoders import parse_series_key
 from obs_core.http import aio
@@ -434,6 +436,14 @@ async def test_our_pages_need_no_more_of_a_scope_than_the_specification(runtime)
 
     await ObsApp(runtime, access="open")({"type": "http", "method": "GET", "path": "/metrics"}, None, send)
     assert sent[0]["status"] == 200
+
+
+def test_headers_that_are_given_many_times_are_joined_in_a_time_that_grows_with_their_number():
+    raw = [(b"a", b"x" * 50)] * 50_000 + [(b"Host", b"obs.test")]
+    begun = time.process_time()
+    headers = headers_of(raw)
+    assert time.process_time() - begun < 5  # a text that grows with each took over 10 s
+    assert (len(headers["a"]), headers["host"]) == (50_000 * 52 - 2, "obs.test")
 
 
 @pytest.mark.asyncio

@@ -167,8 +167,10 @@ class Endpoints:
                 self._runtime.report("logs", error)
             raise  # so that the server breaks the stream off: an end without a word would look complete
         finally:
-            await body.aclose()
-            slots.free()
+            try:
+                await body.aclose()
+            finally:
+                slots.free()
 
     def _refusal(self, request: Request, access: Access) -> Response | None:
         if not self._allows(request, access):
